@@ -1,0 +1,120 @@
+# Gatepost. Targets: all check unit lint e2e fuzz bench install uninstall clean.
+# Variables: CC, CFLAGS, SAN=1 (address and undefined sanitizers, in build-asan/),
+# and the installation paths below.
+
+sysconfdir        ?= /etc/postfix
+command_directory ?= /usr/sbin
+daemon_directory  ?= /usr/libexec/postfix
+queue_directory   ?= /var/spool/postfix
+data_directory    ?= /var/lib/postfix
+sendmail_path     ?= /usr/sbin/sendmail
+mailq_path        ?= /usr/bin/mailq
+newaliases_path   ?= /usr/bin/newaliases
+manpage_directory ?= /usr/share/man
+mail_owner        ?= postfix
+setgid_group      ?= postdrop
+
+ifdef SAN
+BUILD    := build-asan
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+OPT      ?= -O1
+else
+BUILD    := build
+OPT      ?= -O2
+endif
+CFLAGS   ?= $(OPT) -g
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wno-format-truncation
+ifdef WERROR
+WARN     += -Werror
+endif
+ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -pthread -fno-omit-frame-pointer -fstack-protector-strong \
+	$(WARN) $(SANFLAGS) $(CFLAGS) -Isrc -I$(BUILD)/gen
+LIBS     := -lcares -llmdb -lpcre2-8 -pthread
+PYTHON   ?= /usr/bin/python3
+
+# Libraries, bottom up; a layer may include only those before it (tests/lint/layers).
+LAYERS   := util table dns tls sasl milter global
+LIB_SRC  := $(filter-out %_test.c,$(foreach l,$(LAYERS),$(wildcard src/$l/*.c src/$l/*/*.c))) \
+	$(filter-out %_test.c,$(wildcard src/master/service*.c))
+GEN_SRC  := $(BUILD)/gen/param_table.c
+GEN_HDR  := $(BUILD)/gen/param_gen.h
+LIB      := $(BUILD)/libgatepost.a
+
+# One folder a program; its sources are all there but unit tests.
+PROGRAMS := $(filter-out $(LAYERS),$(notdir $(patsubst %/,%,$(dir $(wildcard src/*/*.c)))))
+PROGRAMS := $(sort $(PROGRAMS))
+TESTS    := $(patsubst src/%.c,$(BUILD)/test/%,$(wildcard src/*/*_test.c src/*/*/*_test.c))
+FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+BIN      := $(PROGRAMS:%=$(BUILD)/bin/%)
+
+.PHONY: all check unit lint e2e fuzz bench install uninstall clean gen
+.SECONDARY:
+all: $(BIN)
+
+# -- generated parameter tables --
+PARAM_SRC := $(wildcard src/global/param/*.param)
+gen: $(GEN_HDR)
+$(GEN_HDR) $(GEN_SRC) &: $(PARAM_SRC) tools/paramgen.py
+	@mkdir -p $(BUILD)/gen
+	$(PYTHON) tools/paramgen.py --header $(GEN_HDR) --table $(GEN_SRC) $(PARAM_SRC)
+
+# -- compilation --
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+$(BUILD)/obj/src/%.o: src/%.c | $(GEN_HDR)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/obj/src/%.o: src/%.S
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+$(BUILD)/obj/gen/param_table.o: $(GEN_SRC)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+LIB_OBJ := $(call obj,$(LIB_SRC)) $(BUILD)/obj/gen/param_table.o
+$(LIB): $(LIB_OBJ)
+	@rm -f $@
+	@ar rcs $@ $(LIB_OBJ)
+
+program_src = $(filter-out %_test.c $(wildcard src/master/service*.c),$(wildcard src/$(1)/*.c))
+define program_rule
+$(BUILD)/bin/$(1): $$(call obj,$$(call program_src,$(1))) $(LIB)
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $$(call obj,$$(call program_src,$(1))) $(LIB) $$(LIBS)
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
+
+# -- unit tests: foo_test.c links with the library and the rest of its program,
+#    but not with that program's main file (<program>.c or main.c) --
+test_extra = $(if $(filter $(firstword $(subst /, ,$(1))),$(LAYERS)),,\
+	$(call obj,$(filter-out src/$(dir $(1))$(patsubst %/,%,$(dir $(1))).c src/$(dir $(1))main.c,$(call program_src,$(patsubst %/,%,$(dir $(1)))))))
+define test_rule
+$(BUILD)/test/$(1): $(BUILD)/obj/src/$(1).o $$(call test_extra,$(1)) $(LIB)
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $(BUILD)/obj/src/$(1).o $$(call test_extra,$(1)) $(LIB) $$(LIBS) -lcmocka
+endef
+$(foreach t,$(TESTS),$(eval $(call test_rule,$(patsubst $(BUILD)/test/%,%,$(t)))))
+
+unit: $(TESTS)
+	@tests/run-units $(TESTS)
+
+# -- fuzz harnesses (clang, libFuzzer); tests/fuzz/run gives each a short while --
+FUZZ_SAN := -fsanitize=fuzzer,address,undefined
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(GEN_SRC)
+	@mkdir -p $(@D)
+	clang -std=gnu17 -D_GNU_SOURCE -pthread -g -O1 $(FUZZ_SAN) -Isrc -I$(BUILD)/gen -o $@ $< $(FUZZ_EXTRA_$*) $(LIB_SRC) $(GEN_SRC) $(LIBS)
+fuzz: $(FUZZERS)
+	tests/fuzz/run $(FUZZERS)
+
+lint:
+	tests/lint/run
+e2e: all
+	$(PYTHON) -m pytest -q tests/e2e
+check: lint unit e2e fuzz
+
+bench: all
+	bench/run
+
+clean:
+	rm -rf build build-asan build-cov
+
+-include install.mk
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
