@@ -62,6 +62,8 @@ bool span_all_digits(struct span s);     /* false for empty */
 bool span_is_printable(struct span s);   /* ASCII 32..126 only */
 bool span_is_ascii(struct span s);       /* no byte above 127 */
 bool span_is_utf8(struct span s);        /* well-formed UTF-8 (RFC 3629), no NUL */
+/* Length of the well-formed UTF-8 character at the start; 0: none, or NUL. */
+size_t span_utf8_char(struct span s);
 uint64_t span_hash(struct span s);       /* seeded once a process */
 uint64_t span_ihash(struct span s);      /* the same for any case */
 
