@@ -55,6 +55,12 @@ enum stream_status stream_read_full(struct stream *s, void *buf, size_t len);
 struct span stream_peek(struct stream *s);
 /* Drop len bytes of what stream_peek showed. */
 void stream_consume(struct stream *s, size_t len);
+/* Wait until len bytes are buffered in one piece; nothing is consumed. The input
+ * buffer grows to len when that is more than the buffer size. *data_out is all
+ * that is buffered, borrowed until the next read call (writes leave it alone). */
+enum stream_status stream_need(struct stream *s, size_t len, struct span *data_out);
+/* The event loop saw the peer hang up; no system call. False when not known. */
+bool stream_peer_closed(const struct stream *s);
 /* Wait until at least one byte (or EOF) can be read without waiting. */
 enum stream_status stream_wait_input(struct stream *s);
 /* Bytes already received: in the buffer, or (after one non-blocking read) in the
