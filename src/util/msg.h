@@ -26,6 +26,9 @@ extern int msg_verbose; /* 0 quiet; -v raises it; see msg_debug */
  * standard error shows. Copies. Before msg_init, lines go to standard error. */
 void msg_init(const char *ident);
 const char *msg_ident(void);
+/* Host name in lines for postlogd and files, up to its first dot; NULL: the
+ * system's node name (also the default). */
+void msg_set_host(const char *name);
 void msg_set_sink(enum msg_sink_type type, const char *target);
 /* Also copy every line to standard error (commands run from a terminal). */
 void msg_also_stderr(bool on);
