@@ -105,6 +105,7 @@ static enum net_connect await_connection(int fd, int64_t deadline)
     socklen_t len = sizeof error;
 
     evfd_init(&ev, fd);
+    evfd_write_blocked(&ev);
     wait = fiber_wait_writable(&ev, deadline);
     evfd_forget(&ev);
     if (wait != WAIT_READY)
