@@ -5,10 +5,8 @@
  * request = struct deliver_request, reply = status=0|errors dsn... The agent holds
  * an exclusive flock on the queue file while it works.
  *
- * A recipient is finished when it was delivered or bounced. Unless the request has
- * DELIVER_LAST, finished recipients are marked done in the file (R -> D) before
- * the answer. With DELIVER_LAST (no other recipient of the message is left) they
- * are marked only if some recipient was deferred or the answer cannot be sent. */
+ * A recipient is finished when it was delivered or bounced. It is marked done in the
+ * file (R -> D) at once, so that a crash after that never delivers it twice. */
 #ifndef GLOBAL_DELIVER_H
 #define GLOBAL_DELIVER_H
 
@@ -22,7 +20,12 @@ enum deliver_flag {
     DELIVER_BOUNCE = 2,
     DELIVER_MTA_VERIFY = 256, DELIVER_USER_VERIFY = 512, DELIVER_RECORD = 1024,
     DELIVER_CONN_LOAD = 2048, DELIVER_CONN_STORE = 4096, /* connection reuse hints */
-    DELIVER_LAST = 65536, /* Gatepost's own */
+};
+
+struct deliver_reply {
+    bool incomplete;   /* some recipient is not finished: try again later */
+    bool site_failed;  /* concurrency feedback: the destination failed */
+    struct dsn dsn;    /* why, when site_failed */
 };
 
 struct deliver_request {
@@ -38,6 +41,8 @@ struct deliver_request {
     struct timeval deliver_done;
     int conn_use;              /* reuse count of the connection, 0 unless reused */
     int fd;                    /* the queue file, locked, opened read-write */
+    unsigned char *reported;   /* one flag a recipient */
+    struct deliver_reply *reply; /* what qmgr will be told */
     struct arena *arena;       /* ends with the request */
 };
 
@@ -80,11 +85,6 @@ void deliver_request_to_frame(const struct deliver_request *req, struct strbuf *
 bool deliver_request_from_frame(struct span body, struct arena *arena,
                                 struct deliver_request *req_out,
                                 const char **missing_out);
-struct deliver_reply {
-    bool incomplete;   /* some recipient is not finished: try again later */
-    bool site_failed;  /* concurrency feedback: the destination failed */
-    struct dsn dsn;    /* why, when site_failed */
-};
 void deliver_reply_to_frame(const struct deliver_reply *reply, struct strbuf *sb);
 bool deliver_reply_from_frame(struct span body, struct arena *arena,
                               struct deliver_reply *reply_out,
