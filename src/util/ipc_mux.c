@@ -350,9 +350,11 @@ static void mux_flush(void *arg)
         mux_write(mux);
         return;
     }
-    strbuf_consume(&mux->out, mux->out_sent);
-    mux->out_sent = 0;
-    if (mux->out.len > OUTPUT_MAX)
+    if (mux->out_sent > mux->out.len / 2) {
+        strbuf_consume(&mux->out, mux->out_sent);
+        mux->out_sent = 0;
+    }
+    if (mux->out.len - mux->out_sent > OUTPUT_MAX)
         connection_lost(mux, IPC_LOST);
 }
 

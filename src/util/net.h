@@ -70,6 +70,16 @@ enum net_connect net_connect_unix(const char *path, int64_t deadline, int *fd_ou
 /* Blocking variant for commands; -1 and errno. */
 int net_connect_unix_blocking(const char *path, int timeout_s);
 
+/* The system's name service (nsswitch.conf) through the offload pool, for fibers.
+ * Return 0 or an EAI_ code for gai_strerror(); EAI_SYSTEM leaves errno. A list
+ * holds each address once, at most NET_NAME_ADDRS_MAX, port 0; the caller frees
+ * it. family: AF_INET, AF_INET6 or AF_UNSPEC. */
+#define NET_NAME_ADDRS_MAX 256
+int net_name_to_addrs(const char *name, int family, struct net_addr **list_out,
+                      size_t *count_out);
+/* The name of an address; EAI_NONAME when it has none. */
+int net_addr_to_name(const struct net_addr *addr, char *name_out, size_t name_size);
+
 bool net_set_nonblocking(int fd, bool on);
 bool net_set_cloexec(int fd, bool on);
 
