@@ -15,7 +15,7 @@ int64_t time_now_us(void)
 
 static int64_t unit_seconds(char unit)
 {
-    switch (ascii_lower(unit)) {
+    switch (unit) {
     case 's':
         return 1;
     case 'm':
@@ -34,13 +34,15 @@ static int64_t unit_seconds(char unit)
 bool time_value_parse(struct span text, char default_unit, int64_t *seconds_out)
 {
     char unit = default_unit;
-    int64_t count, seconds;
+    uint32_t count;
+    int64_t seconds;
 
     if (text.len > 0 && !ascii_digit(text.ptr[text.len - 1]))
         unit = text.ptr[--text.len];
-    if (!unit_seconds(unit) || !span_i64(text, &count))
+    if (!unit_seconds(unit) || !span_u32(text, &count))
         return false;
-    if (__builtin_mul_overflow(count, unit_seconds(unit), &seconds))
+    seconds = count * unit_seconds(unit);
+    if (seconds > INT32_MAX)
         return false;
     *seconds_out = seconds;
     return true;

@@ -16,7 +16,7 @@ static inline time_t time_now(void)
 }
 
 /* "5m", "1.5h" is not allowed; unit s m h d w, default_unit when missing. Result
- * in seconds; false: malformed or overflow. */
+ * in seconds, 0..INT32_MAX; false: malformed or too large. */
 bool time_value_parse(struct span text, char default_unit, int64_t *seconds_out);
 /* RFC 5322 date: "Mon, 23 Nov 2026 06:10:00 +0000 (UTC)". */
 void time_rfc5322(struct strbuf *sb, time_t when);
