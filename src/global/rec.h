@@ -44,6 +44,7 @@ struct rec_reader {
     int64_t buf_offset;
     unsigned jumps;
     bool follow_pointers; /* default true */
+    int io_errno;         /* of a read that failed; the record was REC_BROKEN */
 };
 void rec_reader_init(struct rec_reader *r, int fd); /* fd stays the caller's */
 void rec_reader_free(struct rec_reader *r);
