@@ -1,7 +1,8 @@
 /* Buffered byte stream over a non-blocking descriptor (socket, pipe), for fibers.
  * Input and output buffers are released while the stream waits with nothing
  * buffered, so an idle session costs no buffer memory. Output is written when
- * the buffer is full, on stream_flush, and before every wait for input.
+ * the buffer is full, on stream_flush, and before every wait for input. One fiber
+ * at a time uses a stream.
  *
  * Errors are sticky for output: after a failed write all further writes are
  * no-ops that return the same status, and reads still see buffered input. */
