@@ -22,7 +22,7 @@ static size_t bytes_wanted(struct span have)
     const unsigned char *p = (const unsigned char *)have.ptr;
 
     if (have.len < 4)
-        return FRAME_HEADER_LEN;
+        return 4;
     return 4 + ((size_t)p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16 |
                 (size_t)p[3] << 24);
 }

@@ -16,6 +16,7 @@ struct ipc_conn {
     uint32_t last_id;  /* of the latest request */
     uint32_t floor_id; /* replies up to this belong to an earlier user */
     int64_t idle_since;
+    bool unread; /* the connection ended before the server read all of the request */
 };
 
 struct ipc_pool {
@@ -188,14 +189,13 @@ static enum ipc_status from_stream_status(enum stream_status status)
         return IPC_TIMEOUT;
     case STREAM_CANCELLED:
         return IPC_CANCELLED;
-    case STREAM_TOO_LONG:
-        return IPC_BROKEN;
-    case STREAM_ERROR:
-        return errno == EPROTO ? IPC_BROKEN : IPC_LOST;
     case STREAM_EOF:
+        return IPC_LOST;
+    case STREAM_TOO_LONG:
+    case STREAM_ERROR:
         break;
     }
-    return IPC_LOST;
+    return IPC_BROKEN;
 }
 
 static enum stream_status buffer_frames(struct ipc_conn *conn)
@@ -209,16 +209,23 @@ static enum stream_status buffer_frames(struct ipc_conn *conn)
     return status;
 }
 
+/* UNIX sockets tell: after a close with our data unread, or before our write, there
+ * is an error; after a close with everything read, plain end of file. */
+static enum ipc_status connection_failed(struct ipc_conn *conn)
+{
+    int error = stream_errno(conn->stream);
+
+    conn->unread = error == EPIPE || error == ECONNRESET;
+    return IPC_LOST;
+}
+
 enum ipc_status ipc_conn_flush(struct ipc_conn *conn)
 {
     enum stream_status status = buffer_frames(conn);
 
     if (status == STREAM_OK)
         status = stream_flush(conn->stream);
-    /* EPROTO is our own mark for a broken frame; writing cannot break one. */
-    if (status == STREAM_ERROR)
-        return IPC_LOST;
-    return from_stream_status(status);
+    return status == STREAM_ERROR ? connection_failed(conn) : from_stream_status(status);
 }
 
 enum ipc_status ipc_conn_reply(struct ipc_conn *conn, struct frame *frame_out)
@@ -230,11 +237,13 @@ enum ipc_status ipc_conn_reply(struct ipc_conn *conn, struct frame *frame_out)
         return flushed;
     errno = 0;
     status = ipc_read_frame(conn->stream, frame_out);
+    if (status == STREAM_ERROR && errno != EPROTO)
+        return connection_failed(conn);
     if (status != STREAM_OK)
         return from_stream_status(status);
     /* A reply that an earlier user did not wait for must not answer this one. */
-    if (frame_out->id != 0 && frame_out->id - conn->floor_id - 1 >=
-                                  conn->last_id - conn->floor_id)
+    if (frame_out->id != 0 &&
+        frame_out->id - conn->floor_id - 1 >= conn->last_id - conn->floor_id)
         return IPC_BROKEN;
     return IPC_OK;
 }
@@ -246,7 +255,8 @@ struct stream *ipc_conn_stream(struct ipc_conn *conn)
 
 /* Request and reply on one connection, which is put back or closed here. */
 static enum ipc_status call_once(struct ipc_pool *pool, struct ipc_conn *conn,
-                                 const struct strbuf *request, struct strbuf *reply_out)
+                                 const struct strbuf *request, struct strbuf *reply_out,
+                                 bool *unread_out)
 {
     enum ipc_status status;
     struct frame reply;
@@ -254,6 +264,7 @@ static enum ipc_status call_once(struct ipc_pool *pool, struct ipc_conn *conn,
     strbuf_add(ipc_conn_begin(conn), request->ptr, request->len);
     ipc_conn_end(conn);
     status = ipc_conn_reply(conn, &reply);
+    *unread_out = conn->unread;
     if (status != IPC_OK) {
         ipc_pool_drop(pool, conn);
         return status;
@@ -268,16 +279,17 @@ enum ipc_status ipc_call(struct ipc_pool *pool, const struct strbuf *request,
                          struct strbuf *reply_out)
 {
     struct ipc_conn *conn;
-    bool fresh;
+    bool fresh, unread;
     enum ipc_status status = ipc_pool_get(pool, &conn, &fresh);
 
     if (status != IPC_OK)
         return status;
-    status = call_once(pool, conn, request, reply_out);
-    if (status != IPC_LOST || fresh)
+    status = call_once(pool, conn, request, reply_out, &unread);
+    if (status != IPC_LOST || fresh || !unread)
         return status;
-    /* The server had closed the idle connection, or ended just now. Not taken from
-     * the pool: others in there may be as dead. */
+    /* Not from the pool: others in there may be as dead as this one. */
     status = conn_open(pool, &conn);
-    return status == IPC_OK ? call_once(pool, conn, request, reply_out) : status;
+    if (status != IPC_OK)
+        return status;
+    return call_once(pool, conn, request, reply_out, &unread);
 }
