@@ -76,7 +76,8 @@ void stream_buf_room(struct stream_buf *buf, size_t bufsize, size_t total)
     }
     if (len == 0) {
         buf->start = buf->end = 0;
-    } else if (buf->start + total > buf->cap || buf->cap - buf->end < buf->cap / 4) {
+    } else if (buf->start > 0 && (buf->start + total > buf->cap ||
+                                  buf->cap - buf->end < buf->cap / 4)) {
         /* also when what is left would make for tiny reads */
         memmove(buf->ptr, buf->ptr + buf->start, len);
         buf->start = 0;
