@@ -1,0 +1,185 @@
+#include "qmgr/qmgr.h"
+
+#include <stdlib.h>
+
+#include "global/addr.h"
+#include "global/event.h"
+#include "util/msg.h"
+
+/* Where one recipient goes. */
+struct route {
+    const char *transport, *nexthop, *address;
+};
+
+static void route_retry(const struct qmgr *qm, struct route *route, const char *why)
+{
+    route->transport = RETRY_SERVICE;
+    route->nexthop = why;
+}
+
+/* The double-bounce address only receives what nobody else may: such mail ends here
+ * so that it cannot loop. */
+static bool is_double_bounce(const struct qmgr *qm, const char *address)
+{
+    struct span local, domain;
+
+    addr_split(span_str(address), &local, &domain);
+    return span_ieq_str(local, qm->cfg->double_bounce_sender);
+}
+
+static bool transport_deferred(const struct qmgr *qm, const char *transport)
+{
+    struct span rest = span_str(qm->cfg->defer_transports), name;
+
+    while (span_token(&rest, ", \t\r\n", &name))
+        if (span_eq_str(name, transport))
+            return true;
+    return false;
+}
+
+static void split_filter(const struct message *msg, struct arena *arena,
+                         struct route *route)
+{
+    struct span rest = span_str(msg->env.filter);
+    struct span transport = span_cut(&rest, ':');
+    struct span local, domain;
+
+    route->transport = arena_span_str(arena, transport);
+    if (rest.len > 0) {
+        route->nexthop = arena_span_str(arena, rest);
+        return;
+    }
+    addr_split(span_str(route->address), &local, &domain);
+    route->nexthop = domain.len ? arena_span_str(arena, domain)
+                                : msg->qm->cfg->myhostname;
+}
+
+static void find_route(struct message *msg, struct arena *arena,
+                       const struct recipient *rcpt, struct route *route)
+{
+    struct qmgr *qm = msg->qm;
+    struct resolve resolve = {0};
+
+    route->address = rcpt->address;
+    if (rewrite_resolve(qm->rewrite, msg->env.sender, span_str(rcpt->address), arena,
+                        &resolve) != REWRITE_OK ||
+        (resolve.flags & RESOLVE_FAIL)) {
+        route_retry(qm, route, "4.3.0 address resolver failure");
+        return;
+    }
+    route->transport = resolve.transport;
+    route->nexthop = resolve.nexthop;
+    if (!(resolve.flags & RESOLVE_ERROR))
+        route->address = resolve.recipient;
+    if (*msg->env.filter)
+        split_filter(msg, arena, route);
+    if (transport_deferred(qm, route->transport))
+        route_retry(qm, route, "4.3.2 deferred transport");
+}
+
+/* With one recipient a delivery the recipient is the destination, so that a slow
+ * mailbox holds up nobody else. */
+static const char *destination_key(const struct transport *t, const struct route *route)
+{
+    return t->recipient_limit == 1 ? route->address : route->nexthop;
+}
+
+static struct destination *find_destination(struct qmgr *qm, struct arena *arena,
+                                            struct route *route)
+{
+    struct transport *t = transport_get(qm, route->transport);
+    struct destination *dest;
+
+    if (t->unavailable && strcmp(t->name, RETRY_SERVICE) != 0) {
+        route_retry(qm, route, "4.3.0 mail transport unavailable");
+        t = transport_get(qm, route->transport);
+    }
+    dest = destination_get(t, destination_key(t, route), route->nexthop);
+    if (!dest->dead)
+        return dest;
+    route_retry(qm, route,
+                arena_printf(arena, "%s delivery temporarily suspended: %s",
+                             dest->why_status, dest->why));
+    t = transport_get(qm, route->transport);
+    return destination_get(t, destination_key(t, route), route->nexthop);
+}
+
+static struct entry *new_entry(struct message *msg, struct batch *batch,
+                               struct destination *dest, size_t wanted)
+{
+    struct entry *entry = arena_alloc(batch->arena, sizeof *entry);
+    int64_t limit = dest->transport->recipient_limit;
+
+    entry->batch = batch;
+    entry->message = msg;
+    entry->dest = dest;
+    entry->rcpt_cap = limit > 0 && (size_t)limit < wanted ? (size_t)limit : wanted;
+    entry->rcpts = arena_alloc(batch->arena, entry->rcpt_cap * sizeof *entry->rcpts);
+    batch->refs++;
+    msg->entries++;
+    return entry;
+}
+
+static void discard_double_bounce(struct message *msg, const struct recipient *rcpt)
+{
+    struct dsn dsn = {.status = "2.0.0", .action = "", .diag_type = "",
+                      .diag_text = "", .mta_type = "", .mta_name = "",
+                      .reason = "undeliverable postmaster notification discarded"};
+    struct deliver_request req = {.queue_name = QUEUE_ACTIVE, .queue_id = msg->id,
+                                  .env = msg->env,
+                                  .active_arrival = msg->active_arrival};
+
+    gettimeofday(&req.agent_begin, NULL);
+    event_delivery(msg->qm->cfg, &req, rcpt, "none", &dsn, "sent");
+}
+
+static void queue_one(struct message *msg, struct batch *batch,
+                      const struct recipient *rcpt, size_t left)
+{
+    struct qmgr *qm = msg->qm;
+    struct destination *dest;
+    struct entry *entry;
+    struct route route;
+
+    if (is_double_bounce(qm, rcpt->address)) {
+        discard_double_bounce(msg, rcpt);
+        return;
+    }
+    find_route(msg, batch->arena, rcpt, &route);
+    dest = find_destination(qm, batch->arena, &route);
+    entry = schedule_open_entry(msg, dest, batch);
+    if (!entry) {
+        entry = new_entry(msg, batch, dest, left);
+        schedule_add(entry, schedule_job(msg, dest->transport));
+    }
+    entry->rcpts[entry->rcpt_len] = *rcpt;
+    entry->rcpts[entry->rcpt_len].address = route.address;
+    /* The destination looks at where the mail goes, the log at whom it was for. */
+    if (!*rcpt->orig && strcmp(rcpt->address, route.address) != 0)
+        entry->rcpts[entry->rcpt_len].orig = rcpt->address;
+    entry->rcpt_len++;
+    msg->rcpts++;
+    qm->rcpts_in_memory++;
+}
+
+void recipients_queue(struct message *msg, struct batch *batch)
+{
+    size_t count = msg->env.rcpt_len;
+
+    for (size_t i = 0; i < count; i++)
+        queue_one(msg, batch, &msg->env.rcpts[i], count - i);
+}
+
+void recipients_retry(struct entry *entry, const char *why)
+{
+    struct message *msg = entry->message;
+    struct transport *t = transport_get(msg->qm, RETRY_SERVICE);
+
+    if (t->unavailable || t == entry->dest->transport) {
+        msg->incomplete = true;
+        message_entry_done(entry);
+        return;
+    }
+    entry->dest = destination_get(t, why, why);
+    schedule_add(entry, schedule_job(msg, t));
+}
