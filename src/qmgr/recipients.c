@@ -11,7 +11,7 @@ struct route {
     const char *transport, *nexthop, *address;
 };
 
-static void route_retry(const struct qmgr *qm, struct route *route, const char *why)
+static void route_retry(struct route *route, const char *why)
 {
     route->transport = RETRY_SERVICE;
     route->nexthop = why;
@@ -64,7 +64,7 @@ static void find_route(struct message *msg, struct arena *arena,
     if (rewrite_resolve(qm->rewrite, msg->env.sender, span_str(rcpt->address), arena,
                         &resolve) != REWRITE_OK ||
         (resolve.flags & RESOLVE_FAIL)) {
-        route_retry(qm, route, "4.3.0 address resolver failure");
+        route_retry(route, "4.3.0 address resolver failure");
         return;
     }
     route->transport = resolve.transport;
@@ -74,7 +74,7 @@ static void find_route(struct message *msg, struct arena *arena,
     if (*msg->env.filter)
         split_filter(msg, arena, route);
     if (transport_deferred(qm, route->transport))
-        route_retry(qm, route, "4.3.2 deferred transport");
+        route_retry(route, "4.3.2 deferred transport");
 }
 
 /* With one recipient a delivery the recipient is the destination, so that a slow
@@ -91,13 +91,13 @@ static struct destination *find_destination(struct qmgr *qm, struct arena *arena
     struct destination *dest;
 
     if (t->unavailable && strcmp(t->name, RETRY_SERVICE) != 0) {
-        route_retry(qm, route, "4.3.0 mail transport unavailable");
+        route_retry(route, "4.3.0 mail transport unavailable");
         t = transport_get(qm, route->transport);
     }
     dest = destination_get(t, destination_key(t, route), route->nexthop);
     if (!dest->dead)
         return dest;
-    route_retry(qm, route,
+    route_retry(route,
                 arena_printf(arena, "%s delivery temporarily suspended: %s",
                              dest->why_status, dest->why));
     t = transport_get(qm, route->transport);
