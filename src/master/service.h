@@ -45,7 +45,7 @@ struct service_ops {
     void (*request)(struct service *svc, struct span request, struct strbuf *reply);
     /* Bytes of a trigger: connect, write, close; also each wake-up timer as 'W'. */
     void (*trigger)(struct service *svc, struct span bytes);
-    /* One datagram of a unix-dgram service. */
+    /* One datagram of a unix-dgram service. Runs in the loop: must not wait. */
     void (*datagram)(struct service *svc, struct span data);
 
     /* Asked to end (reload, stop): no new sessions come. Optional: hurry idle
@@ -69,8 +69,11 @@ struct service {
     void *data;            /* the program's own state */
     bool retiring;         /* read-only for programs */
     bool stopping;         /* the whole system stops: finish quickly */
-    size_t session_count;  /* read-only */
+    size_t session_count;  /* read-only; connections being served */
     struct service_frame *frame; /* private to service.c */
+    const char *const *args; /* what follows the options in master.cf (pipe, spawn);
+                                NULL-terminated */
+    bool is_public;        /* socket in public/, or inet */
 };
 
 /* Does not return but by exit(). */
@@ -81,6 +84,13 @@ void service_hold(struct service *svc);
 void service_release(struct service *svc);
 /* Ask for an orderly end of this process now, e.g. because a table changed. */
 void service_retire(struct service *svc);
+
+/* For sessions that serve request after request on one connection (cleanup, bounce,
+ * delivery agents, SMTP command lines): wait for input that starts the next one.
+ * True also when the peer has closed: the next read tells. False: the time limit of
+ * the stream passed, or the process retires or stops: end the session. On false
+ * nothing has been read. */
+bool service_session_wait(struct service *svc, struct stream *stream);
 
 /* What a crash log names: "session" text of the current fiber, such as a client's
  * name[addr] or a queue id; copied, at most 127 bytes. */

@@ -18,11 +18,19 @@ struct service_status {
     uint64_t served;     /* sessions since start: marks a wake-up's use and health */
 };
 
+/* Master to service: one order a packet. */
+struct service_order {
+    uint32_t command; /* enum service_command */
+    uint32_t value;   /* SERVICE_CMD_QUOTA: the new quota; else 0 */
+};
+
 enum service_command {
     SERVICE_CMD_RETIRE = 1, /* finish what runs, then exit */
     SERVICE_CMD_STOP = 2,   /* the system stops: end at the earliest convenience */
     SERVICE_CMD_WAKEUP = 3, /* wake-up timer */
     SERVICE_CMD_FLUSH_LOG = 4,
+    SERVICE_CMD_LOOK = 5,   /* a connection waits that another process left alone */
+    SERVICE_CMD_QUOTA = 6,  /* sessions of a retired predecessor have ended */
 };
 
 #endif
