@@ -321,6 +321,31 @@ static void a_stuck_log_service_does_not_stop_us(void **state UNUSED)
     close(fd);
 }
 
+static bool write_proc(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY);
+    bool ok = fd >= 0 && file_write_full(fd, text, strlen(text));
+
+    close(fd);
+    return ok;
+}
+
+/* Root of a user namespace when it is not root already. */
+static bool own_mounts(void)
+{
+    char uid_map[64], gid_map[64];
+
+    snprintf(uid_map, sizeof uid_map, "0 %u 1", (unsigned)getuid());
+    snprintf(gid_map, sizeof gid_map, "0 %u 1", (unsigned)getgid());
+    if (unshare(CLONE_NEWNS) < 0 && (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
+                                     !write_proc("/proc/self/uid_map", uid_map) ||
+                                     !write_proc("/proc/self/setgroups", "deny") ||
+                                     !write_proc("/proc/self/gid_map", gid_map)))
+        return false;
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("none", "/dev", "tmpfs", 0, "mode=0777") == 0;
+}
+
 /* /dev/log of a mount namespace of its own; exits 77 where that is forbidden. */
 static void log_to_syslog(void)
 {
@@ -328,10 +353,7 @@ static void log_to_syslog(void)
     ssize_t len;
     int fd;
 
-    if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-        _exit(77);
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("none", "/dev", "tmpfs", 0, NULL) < 0)
+    if (!own_mounts())
         _exit(77);
     fd = listen_at("/dev/log");
     msg_init("postfix/master");
