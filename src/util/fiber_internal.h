@@ -24,12 +24,15 @@ struct fiber_stack fiber_stack_get(size_t size);
 void fiber_stack_put(struct fiber_stack stack);
 
 /* -- fiber_switch.c -- */
-#if (defined(__x86_64__) && !defined(__ILP32__)) || defined(__aarch64__)
+#if !(defined(__x86_64__) && !defined(__ILP32__)) && !defined(__aarch64__) &&         \
+    !defined(FIBER_UCONTEXT)
+#define FIBER_UCONTEXT 1
+#endif
+#ifndef FIBER_UCONTEXT
 struct fiber_context {
     void *sp;
 };
 #else
-#define FIBER_UCONTEXT 1
 #include <ucontext.h>
 struct fiber_context {
     ucontext_t uc;

@@ -17,14 +17,15 @@
 /* Buffers come and go with every wait, so the last few stay at hand. Sanitizers
  * see a use after release only if each is really freed. */
 #ifdef FIBER_ASAN
-#define SPARE_MAX 0
+#define KEEP_SPARES false
 #else
-#define SPARE_MAX 64
+#define KEEP_SPARES true
 #endif
+#define SPARE_MAX 64
 
 static struct spare_buffers {
     size_t count;
-    char *bufs[SPARE_MAX + 1];
+    char *bufs[SPARE_MAX];
 } spare;
 
 static char *buffer_get(size_t size)
@@ -36,7 +37,7 @@ static char *buffer_get(size_t size)
 
 static void buffer_put(char *ptr, size_t size)
 {
-    if (size == BUFSIZE_DEFAULT && spare.count < SPARE_MAX)
+    if (KEEP_SPARES && size == BUFSIZE_DEFAULT && spare.count < SPARE_MAX)
         spare.bufs[spare.count++] = ptr;
     else
         free(ptr);
