@@ -30,15 +30,12 @@ enum addr_path addr_parse_path(struct span text, bool strict, struct arena *aren
  * valid address literal, lengths, no control characters)? "" and "local" are fine. */
 bool addr_is_wellformed(struct span internal);
 
-/* RFC 5322 address-list headers: walks text (a header value, may be folded) and
- * calls back for every mailbox; what lies between is copied by the rewriter. */
-struct addr_token {
-    struct span text;    /* the address as it stands in the header */
-    struct span address; /* internal form, in arena */
-};
-/* Copy header value to out, with every address replaced by rewrite(arg, addr). NULL
- * from rewrite keeps the original bytes. Used for header rewriting and to extract
- * recipients (sendmail -t: rewrite returns NULL always). */
+/* Copy the value of an RFC 5322 address-list header (it may be folded) to out, with
+ * every address replaced by rewrite(arg, addr), which takes and returns the internal
+ * form: it is quoted here. NULL keeps the original bytes; all else is copied byte by
+ * byte. Display names, comments, group names and the empty "<>" are not addresses.
+ * Spans given to rewrite live in arena. Also used to extract recipients (sendmail -t:
+ * rewrite returns NULL always). */
 void addr_header_rewrite(struct span value, struct arena *arena,
                          const char *(*rewrite)(void *arg, struct span internal),
                          void *arg, struct strbuf *out);
