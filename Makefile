@@ -23,7 +23,7 @@ BUILD    := build
 OPT      ?= -O2
 endif
 CFLAGS   ?= $(OPT) -g
-WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wno-format-truncation
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wno-unknown-warning-option -Wno-format-truncation
 ifdef WERROR
 WARN     += -Werror
 endif
