@@ -59,9 +59,12 @@ static enum stream_status flush_before_wait(struct stream *s)
     return STREAM_OK;
 }
 
+/* Saves an attempt that would fail. Past the deadline there is no wait that could
+ * show that this changed, so then it is not known. */
 static bool known_blocked(const struct stream *s)
 {
-    return s->ev.registered && !s->ev.readable && !s->ev.hangup;
+    return s->ev.registered && !s->ev.readable && !s->ev.hangup &&
+           s->deadline > loop_now();
 }
 
 /* Add at least one byte to the input buffer, which may grow to total bytes. */
