@@ -68,9 +68,9 @@ static void switch_to_fiber(struct fiber *fiber)
 static void switch_to_loop(struct fiber *fiber)
 {
 #ifdef FIBER_ASAN
-    __sanitizer_start_switch_fiber(
-        fiber->state == FIBER_ENDED ? NULL : &fiber->fake_stack, sched.loop_stack,
-        sched.loop_stack_size);
+    __sanitizer_start_switch_fiber(fiber->state == FIBER_ENDED ? NULL
+                                                               : &fiber->fake_stack,
+                                   sched.loop_stack, sched.loop_stack_size);
 #endif
     fiber_context_switch(&fiber->ctx, &sched.loop_ctx);
 #ifdef FIBER_ASAN

@@ -24,7 +24,7 @@ struct fiber_stack fiber_stack_get(size_t size);
 void fiber_stack_put(struct fiber_stack stack);
 
 /* -- fiber_switch.c -- */
-#if !(defined(__x86_64__) && !defined(__ILP32__)) && !defined(__aarch64__) &&         \
+#if !(defined(__x86_64__) && !defined(__ILP32__)) && !defined(__aarch64__) &&          \
     !defined(FIBER_UCONTEXT)
 #define FIBER_UCONTEXT 1
 #endif

@@ -10,7 +10,7 @@
 #include <valgrind/valgrind.h>
 #else
 #define VALGRIND_STACK_REGISTER(start, end) 0
-#define VALGRIND_STACK_DEREGISTER(id) (void)(id)
+#define VALGRIND_STACK_DEREGISTER(id)       (void)(id)
 #endif
 
 #ifdef FIBER_ASAN
@@ -32,8 +32,8 @@
 /* A few pooled stacks stay warm; the memory of the others is given back, which
  * leaves only address space. */
 #define POOL_CLASSES 4
-#define POOL_WARM 32
-#define POOL_MAX 512
+#define POOL_WARM    32
+#define POOL_MAX     512
 
 struct stack_pool {
     size_t size; /* of its stacks; 0: class not used yet */

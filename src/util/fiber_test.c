@@ -403,7 +403,8 @@ static void body_peer_gone_stays_readable(void)
 /* Values that the compiler likes to keep in callee-saved registers. */
 static void computing(void *arg)
 {
-    uint64_t a = (uintptr_t)arg, b = a * 3, c = a * 5, d = a * 7, e = a * 11, f = a * 13;
+    uint64_t a = (uintptr_t)arg, b = a * 3, c = a * 5, d = a * 7, e = a * 11,
+             f = a * 13;
     double x = (double)a;
 
     for (int i = 0; i < 50; i++) {
@@ -571,11 +572,11 @@ static void test_main_returns_the_result(void **state)
     assert_null(fiber_self());
 }
 
-#define TEST(body)                                                                 \
-    static void test_##body(void **state)                                          \
-    {                                                                              \
-        (void)state;                                                               \
-        in_fiber(body_##body);                                                     \
+#define TEST(body)                                                                     \
+    static void test_##body(void **state)                                              \
+    {                                                                                  \
+        (void)state;                                                                   \
+        in_fiber(body_##body);                                                         \
     }
 TEST(yield_alternates)
 TEST(sleep_orders)

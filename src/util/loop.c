@@ -8,7 +8,7 @@
 
 /* Bounds on the work between two polls, so that fibers or tasks that keep waking
  * one another cannot starve descriptors and timers. */
-#define TICK_ROUNDS 8
+#define TICK_ROUNDS   8
 #define TICK_SWITCHES 4096
 
 static struct loop {

@@ -31,7 +31,7 @@ bool evfd_register(struct evfd *ev);
 
 /* -- fiber.c -- */
 bool fiber_any_ready(void);
-void fiber_begin_tick(void);             /* let the fibers that yielded go on */
+void fiber_begin_tick(void); /* let the fibers that yielded go on */
 void fiber_run_ready(size_t max_switches);
 /* End the wait of a fiber that waits for an evfd. */
 void fiber_end_wait(struct fiber *fiber, enum wait_result result);

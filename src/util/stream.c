@@ -7,9 +7,9 @@
 
 #include "util/fiber_internal.h"
 
-#define BUFSIZE_DEFAULT 8192
-#define BUFSIZE_MIN 512
-#define BUFSIZE_MAX (1024 * 1024)
+#define BUFSIZE_DEFAULT    8192
+#define BUFSIZE_MIN        512
+#define BUFSIZE_MAX        (1024 * 1024)
 #define TIMEOUT_DEFAULT_MS (3600 * 1000)
 /* A fast peer must not keep one fiber running for ever. */
 #define BURST_MAX (256 * 1024)
@@ -77,8 +77,8 @@ void stream_buf_room(struct stream_buf *buf, size_t bufsize, size_t total)
     }
     if (len == 0) {
         buf->start = buf->end = 0;
-    } else if (buf->start > 0 && (buf->start + total > buf->cap ||
-                                  buf->cap - buf->end < buf->cap / 4)) {
+    } else if (buf->start > 0 &&
+               (buf->start + total > buf->cap || buf->cap - buf->end < buf->cap / 4)) {
         /* also when what is left would make for tiny reads */
         memmove(buf->ptr, buf->ptr + buf->start, len);
         buf->start = 0;
@@ -147,9 +147,12 @@ int stream_errno(const struct stream *s)
 const char *stream_status_text(enum stream_status status)
 {
     static const char *const text[] = {
-        [STREAM_OK] = "success",          [STREAM_EOF] = "lost connection",
-        [STREAM_TIMEOUT] = "timeout",     [STREAM_CANCELLED] = "cancelled",
-        [STREAM_TOO_LONG] = "line too long", [STREAM_ERROR] = "lost connection",
+        [STREAM_OK] = "success",
+        [STREAM_EOF] = "lost connection",
+        [STREAM_TIMEOUT] = "timeout",
+        [STREAM_CANCELLED] = "cancelled",
+        [STREAM_TOO_LONG] = "line too long",
+        [STREAM_ERROR] = "lost connection",
     };
 
     return text[status];

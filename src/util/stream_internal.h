@@ -16,7 +16,7 @@ struct stream {
     struct stream_buf in, out;
     size_t bufsize;
     int64_t timeout_ms, deadline;
-    size_t burst; /* bytes moved since the last wait */
+    size_t burst;                                 /* bytes moved since the last wait */
     enum stream_status read_status, write_status; /* sticky: EOF or failure */
     int error;
     bool is_socket; /* assumed until the kernel says otherwise */

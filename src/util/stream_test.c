@@ -216,10 +216,10 @@ static void body_many_lines_in_one_packet(void)
     size_t len = 0;
 
     for (int i = 0; i < 1500; i++)
-        len += (size_t)sprintf(all + len, "line %d\r\n", i);
+        len += (size_t)snprintf(all + len, sizeof all - len, "line %d\r\n", i);
     peer_sends(all, len);
     for (int i = 0; i < 1500; i++) {
-        sprintf(want, "line %d", i);
+        snprintf(want, sizeof want, "line %d", i);
         expect_line(100, STREAM_OK, want, 2);
     }
 }
@@ -562,11 +562,11 @@ static void body_texts(void)
     assert_string_equal(stream_status_text(STREAM_TIMEOUT), "timeout");
 }
 
-#define TEST(body)                                                                 \
-    static void test_##body(void **state)                                          \
-    {                                                                              \
-        (void)state;                                                               \
-        in_fiber(body_##body);                                                     \
+#define TEST(body)                                                                     \
+    static void test_##body(void **state)                                              \
+    {                                                                                  \
+        (void)state;                                                                   \
+        in_fiber(body_##body);                                                         \
     }
 TEST(lines_at_every_split)
 TEST(line_length_limit)

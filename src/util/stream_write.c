@@ -56,8 +56,8 @@ enum stream_status stream_flush(struct stream *s)
         return s->write_status;
     while (stream_output_pending(s) > 0) {
         size_t sent = 0;
-        enum stream_status status = write_part(s, s->out.ptr + s->out.start,
-                                               stream_output_pending(s), &sent);
+        enum stream_status status =
+            write_part(s, s->out.ptr + s->out.start, stream_output_pending(s), &sent);
 
         if (status != STREAM_OK)
             return write_failed(s, status);
