@@ -83,7 +83,7 @@ class Mta:
             "newaliases_path": f"{self.command_directory}/newaliases",
             "import_environment": "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C "
                                   "ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS",
-            "maillog_file": self.logfile, "maillog_file_prefixes": "/tmp",
+            "maillog_file": self.logfile, "maillog_file_prefixes": self.dir,
             "myhostname": "mx.gate.test", "mydomain": "gate.test",
             "mydestination": "$myhostname, localhost.$mydomain, localhost",
             "alias_maps": "", "alias_database": "", "default_database_type": "lmdb",
@@ -386,6 +386,7 @@ class Peer(Mta):
         return None if cls.cache else "the peer could not be unpacked"
 
     def prepare(self):
+        assert not self.missing()
         root = f"{self.cache}/root"
         self._link_programs(f"{root}/usr/sbin", f"{root}/usr/sbin")
         self.daemon_directory = f"{root}/usr/lib/postfix/sbin"

@@ -47,11 +47,12 @@ class User:
 class Sandbox:
     """See the module's text. Users: names to create, each with a home directory.
     binds: {name: source}: directory source appears as DIR/name inside.
-    etc: {name: path}: /etc/name inside is a copy of the file at path."""
+    etc: {name: path}: /etc/name inside is a copy of the file at path.
+    parent: a world-searchable directory to work in."""
 
     def __init__(self, hostname="mx.gate.test", users=(), hosts="", binds=None, etc=None,
-                 keep=False):
-        self.dir = tempfile.mkdtemp(prefix="gpe2e-", dir="/tmp")
+                 keep=False, parent="/tmp"):
+        self.dir = tempfile.mkdtemp(prefix="gpe2e-", dir=parent)
         os.chmod(self.dir, 0o755)
         self.hostname, self.keep = hostname, keep
         self.users = {}
