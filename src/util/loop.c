@@ -39,8 +39,6 @@ static void loop_drop_tasks(void)
         list_remove(loop.tasks.next);
 }
 
-/* The parent's fibers, timers and tasks are forgotten, its signal handlers are
- * kept. Descriptors that were registered need evfd_init again. */
 void loop_reinit_after_fork(void)
 {
     heap_free(&loop.timers);

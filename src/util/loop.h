@@ -12,8 +12,11 @@
 
 #define LOOP_NEVER INT64_MAX
 
+/* Also makes SIGPIPE harmless (programs that are executed get the default back). */
 void loop_init(void);
-/* After fork() in a child that goes on to use a loop of its own. */
+/* After fork() in a child that goes on to use a loop of its own, be it inside a
+ * fiber. Fibers, timers, tasks and worker threads of the parent are gone; signal
+ * handlers stay; each evfd that was registered needs evfd_init again. */
 void loop_reinit_after_fork(void);
 void loop_run(void);  /* until loop_stop() */
 void loop_stop(void); /* loop_run returns at the end of the tick */

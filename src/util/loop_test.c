@@ -407,6 +407,31 @@ static void test_child_gets_its_own_loop(void **state)
     close(fds[1]);
 }
 
+static int forking_main(void *arg)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        loop_reinit_after_fork(); /* on a fiber's stack */
+        _exit(fiber_main(child_main, arg));
+    }
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_child_of_a_fiber_gets_its_own_loop(void **state)
+{
+    int fds[2];
+
+    (void)state;
+    make_pair(fds);
+    assert_int_equal(write(fds[1], "\x2b", 1), 1);
+    assert_int_equal(fiber_main(forking_main, &fds[0]), 43);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void test_sigpipe_is_harmless_and_not_inherited(void **state)
 {
     struct sigaction action;
@@ -434,6 +459,7 @@ int main(void)
         cmocka_unit_test_setup(test_what_cannot_be_polled_is_ready, setup),
         cmocka_unit_test_setup(test_signals_run_in_the_loop, setup),
         cmocka_unit_test_setup(test_child_gets_its_own_loop, setup),
+        cmocka_unit_test_setup(test_child_of_a_fiber_gets_its_own_loop, setup),
         cmocka_unit_test_setup(test_sigpipe_is_harmless_and_not_inherited, setup),
     };
 

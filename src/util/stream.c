@@ -211,9 +211,8 @@ enum stream_status stream_wait(struct stream *s, bool to_write)
     return STREAM_CANCELLED;
 }
 
-void stream_fairness(struct stream *s, size_t bytes)
+void stream_fairness(struct stream *s)
 {
-    s->burst += bytes;
     if (s->burst < BURST_MAX)
         return;
     s->burst = 0;

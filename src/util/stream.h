@@ -78,7 +78,9 @@ enum stream_status stream_flush(struct stream *s);
 size_t stream_output_pending(const struct stream *s); /* bytes not yet written */
 enum stream_status stream_write_status(const struct stream *s); /* sticky status */
 
-/* Pass one descriptor along with one byte over a UNIX stream socket. */
+/* Pass one descriptor along with one byte over a UNIX stream socket. Reads take as
+ * much as there is, so send it first, or when the receiver is known to be in
+ * stream_recv_fd; one that was read past is lost (STREAM_ERROR, EPROTO). */
 enum stream_status stream_send_fd(struct stream *s, int fd);
 enum stream_status stream_recv_fd(struct stream *s, int *fd_out);
 

@@ -35,7 +35,7 @@ void stream_buf_release(struct stream_buf *buf);
 enum stream_status stream_wait(struct stream *s, bool to_write);
 /* Keep errno and give the status for it. */
 enum stream_status stream_fail(struct stream *s, int error);
-/* Account for bytes moved without a wait; lets other fibers run now and then. */
-void stream_fairness(struct stream *s, size_t bytes);
+/* Let other fibers run when a long burst has gone without a wait. */
+void stream_fairness(struct stream *s);
 
 #endif

@@ -32,6 +32,7 @@ static enum read_result read_once(struct stream *s, size_t total)
     } while (got < 0 && errno == EINTR);
     if (got > 0) {
         s->in.end += (size_t)got;
+        s->burst += (size_t)got;
         /* A socket that gave less than asked for is empty. Terminals are not. */
         if ((size_t)got < room && s->is_socket)
             evfd_read_blocked(&s->ev);
@@ -74,12 +75,11 @@ static enum stream_status fill(struct stream *s, size_t total)
         return s->read_status;
     for (;;) {
         enum stream_status status;
-        size_t before = s->in.end;
 
         if (!known_blocked(s)) {
             switch (read_once(s, total)) {
             case READ_DATA:
-                stream_fairness(s, s->in.end > before ? s->in.end - before : 1);
+                stream_fairness(s);
                 return STREAM_OK;
             case READ_ENDED:
                 return s->read_status;

@@ -29,6 +29,7 @@ static enum stream_status write_part(struct stream *s, const char *data, size_t 
 
         if (sent >= 0) {
             *sent_out = (size_t)sent;
+            s->burst += (size_t)sent;
             return STREAM_OK;
         }
         if (errno == EINTR)
@@ -62,7 +63,7 @@ enum stream_status stream_flush(struct stream *s)
         if (status != STREAM_OK)
             return write_failed(s, status);
         s->out.start += sent;
-        stream_fairness(s, sent);
+        stream_fairness(s);
     }
     stream_buf_release(&s->out);
     return STREAM_OK;
@@ -79,7 +80,7 @@ static enum stream_status write_direct(struct stream *s, const char **data, size
             return write_failed(s, status);
         *data += sent;
         *len -= sent;
-        stream_fairness(s, sent);
+        stream_fairness(s);
     }
     return STREAM_OK;
 }
