@@ -3,7 +3,8 @@
  * globals and no second copies of a default.
  *
  * Field types by parameter kind (src/global/param/README):
- *   str, raw, str-fn  const char *   expanded (raw: unexpanded), never NULL
+ *   str, raw, str-fn  const char *   expanded (raw: unexpanded, for macro.h, but for
+ *                                    "$other_raw_name" alone), never NULL
  *   int, long, nint   int64_t
  *   bool, nbool       bool
  *   time              int64_t seconds
@@ -45,6 +46,9 @@ struct config_source {
  * an earlier entry, deprecated names) go to msg_warn. NULL with err: file, line,
  * parameter and value. Free with config_free. */
 struct config *config_load(const struct config_source *source, struct err *err);
+/* main.cf and overrides only: nothing evaluated or checked, no field filled. For
+ * postconf, which has to work on configurations that programs refuse. */
+struct config *config_open(const struct config_source *source, struct err *err);
 void config_free(struct config *cfg);
 
 /* Expanded value of any parameter: built-in, patterned or user-defined. NULL when
