@@ -29,7 +29,7 @@ WARN     += -Werror
 endif
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -pthread -fno-omit-frame-pointer -fstack-protector-strong \
 	$(WARN) $(SANFLAGS) $(CFLAGS) -Isrc -I$(BUILD)/gen
-LIBS     := -lcares -llmdb -lpcre2-8 -pthread
+LIBS     := -lcares -llmdb -lpcre2-8 -lm -pthread
 PYTHON   ?= /usr/bin/python3
 
 # Libraries, bottom up; a layer may include only those before it (tests/lint/layers).

@@ -1,0 +1,130 @@
+/* One delivery request: the sites of its next hop in turn, host by host, until every
+ * recipient has its answer or nothing is left to try. */
+#include "smtp/smtp.h"
+
+#include "util/msg.h"
+
+static void note_skipped_host(struct smtp_delivery *d)
+{
+    if (d->have_trouble && !d->final_host)
+        msg_info("%s%s%s", d->got_through ? d->req->queue_id : "",
+                 d->got_through ? ": " : "", d->trouble.dsn.reason);
+}
+
+static void begin_session(struct smtp_delivery *d, struct smtp_session *s)
+{
+    s->uses++;
+    d->session = s;
+    d->relay = arena_str(d->arena, s->relay);
+    d->req->conn_use = s->uses > 1 ? s->uses : 0;
+    gettimeofday(&d->req->conn_done, NULL);
+}
+
+static void end_session(struct smtp_delivery *d, struct smtp_session *s, bool healthy)
+{
+    d->session = NULL;
+    if (!healthy)
+        s->dead = true;
+    if (healthy && d->agent->p.cache_on_demand && (d->req->flags & DELIVER_CONN_STORE))
+        smtp_cache_put(s, d->req->nexthop);
+    else
+        smtp_session_quit(s);
+}
+
+/* A parked connection: when it turns out to be gone the hosts are tried afresh. */
+static void try_parked(struct smtp_delivery *d)
+{
+    struct smtp_session *s;
+
+    if (!(d->req->flags & DELIVER_CONN_LOAD) || !d->agent->p.cache_on_demand)
+        return;
+    s = smtp_cache_take(d->agent, d->req->nexthop);
+    if (!s)
+        return;
+    begin_session(d, s);
+    end_session(d, s, smtp_transaction(d, s));
+    d->req->conn_use = 0;
+}
+
+static void try_hosts(struct smtp_delivery *d, const struct smtp_host *hosts,
+                      size_t count, bool last_site)
+{
+    const struct smtp_params *p = &d->agent->p;
+    int64_t sessions = 0;
+
+    if (p->mx_address_limit > 0 && count > (size_t)p->mx_address_limit)
+        count = (size_t)p->mx_address_limit;
+    for (size_t i = 0; i < count && d->left > 0 && !fiber_cancelled(); i++) {
+        struct smtp_session *s;
+
+        if (p->mx_session_limit > 0 && sessions >= p->mx_session_limit)
+            return;
+        d->have_trouble = false;
+        d->final_host = last_site && (i + 1 == count ||
+                                      (p->mx_session_limit > 0 &&
+                                       sessions + 1 == p->mx_session_limit));
+        s = smtp_session_open(d, &hosts[i]);
+        if (s) {
+            sessions++;
+            begin_session(d, s);
+            end_session(d, s, smtp_transaction(d, s));
+        }
+        if (d->left > 0)
+            note_skipped_host(d);
+    }
+}
+
+static void try_site(struct smtp_delivery *d, struct span nexthop, bool last_site)
+{
+    struct smtp_host *hosts;
+    size_t count = smtp_target_hosts(d, nexthop, &hosts);
+
+    if (count > 0)
+        try_hosts(d, hosts, count, last_site);
+}
+
+/* The next hop may be a list; fallback relays come after it. */
+static void try_sites(struct smtp_delivery *d)
+{
+    struct span lists[2] = {span_str(d->req->nexthop),
+                            span_str(d->agent->p.fallback_relay)};
+    struct span sites[32];
+    size_t count = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        while (count < ARRAY_LEN(sites) &&
+               span_token(&lists[i], ", \t\r\n", &sites[count]))
+            count++;
+    for (size_t i = 0; i < count && d->left > 0 && !fiber_cancelled(); i++)
+        try_site(d, sites[i], i + 1 == count);
+}
+
+static void report_rest(struct smtp_delivery *d)
+{
+    if (!d->have_trouble)
+        smtp_set_trouble(d, "4.3.0", "delivery was interrupted");
+    gettimeofday(&d->req->deliver_done, NULL);
+    for (size_t i = 0; i < d->req->env.rcpt_len; i++)
+        if (!deliver_rcpt_is_reported(d->req, i))
+            deliver_status(d->agent->deliver, d->req, i, d->relay, &d->trouble.dsn);
+}
+
+void smtp_deliver(struct deliver *deliver, struct deliver_request *req, void *arg)
+{
+    struct smtp_delivery d = {.agent = arg,
+                              .req = req,
+                              .arena = req->arena,
+                              .relay = "none",
+                              .left = req->env.rcpt_len};
+
+    (void)deliver;
+    service_note_session(req->queue_id);
+    try_parked(&d);
+    if (d.left > 0)
+        try_sites(&d);
+    if (d.left > 0) {
+        report_rest(&d);
+        if (!d.got_through && d.trouble.dsn.status[0] == '4')
+            deliver_concurrency_failure(req, &d.trouble.dsn);
+    }
+}
