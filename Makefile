@@ -32,6 +32,12 @@ ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -pthread -fno-omit-frame-pointer -fstack-p
 LIBS     := -lcares -llmdb -lpcre2-8 -lm -pthread
 PYTHON   ?= /usr/bin/python3
 
+# Short build lines; V=1 shows the commands.
+ifndef V
+Q_CC = @echo "  CC   $<";
+Q_LD = @echo "  LD   $@";
+endif
+
 # Libraries, bottom up; a layer may include only those before it (tests/lint/layers).
 LAYERS   := util table dns tls sasl milter global
 LIB_SRC  := $(filter-out %_test.c,$(foreach l,$(LAYERS),$(wildcard src/$l/*.c src/$l/*/*.c))) \
@@ -62,13 +68,13 @@ $(GEN_HDR) $(GEN_SRC) &: $(PARAM_SRC) tools/paramgen.py
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 $(BUILD)/obj/src/%.o: src/%.c | $(GEN_HDR)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q_CC) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/obj/src/%.o: src/%.S
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(Q_CC) $(CC) $(ALL_CFLAGS) -c -o $@ $<
 $(BUILD)/obj/gen/param_table.o: $(GEN_SRC)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q_CC) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 LIB_OBJ := $(call obj,$(LIB_SRC)) $(BUILD)/obj/gen/param_table.o
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
@@ -78,7 +84,7 @@ program_src = $(filter-out %_test.c $(wildcard src/master/service*.c),$(wildcard
 define program_rule
 $(BUILD)/bin/$(1): $$(call obj,$$(call program_src,$(1))) $(LIB)
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $$(call obj,$$(call program_src,$(1))) $(LIB) $$(LIBS)
+	$$(Q_LD) $$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $$(call obj,$$(call program_src,$(1))) $(LIB) $$(LIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 
@@ -89,7 +95,7 @@ test_extra = $(if $(filter $(firstword $(subst /, ,$(1))),$(LAYERS)),,\
 define test_rule
 $(BUILD)/test/$(1): $(BUILD)/obj/src/$(1).o $$(call test_extra,$(1)) $(LIB)
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $(BUILD)/obj/src/$(1).o $$(call test_extra,$(1)) $(LIB) $$(LIBS) -lcmocka
+	$$(Q_LD) $$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $(BUILD)/obj/src/$(1).o $$(call test_extra,$(1)) $(LIB) $$(LIBS) -lcmocka
 endef
 $(foreach t,$(TESTS),$(eval $(call test_rule,$(patsubst $(BUILD)/test/%,%,$(t)))))
 
