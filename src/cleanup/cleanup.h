@@ -62,7 +62,7 @@ struct cleanup_msg {
     struct strbuf header;   /* logical header under collection, lines joined by \n */
     bool header_partial;    /* its last line goes on in the next record */
     bool header_cut;        /* beyond header_size_limit: the rest is dropped */
-    unsigned headers_seen;  /* enum header_id bits */
+    uint64_t headers_seen;  /* one bit for each enum header_id */
     bool resent;
     int64_t hop_count;
     const char *message_id;
@@ -129,6 +129,7 @@ void cleanup_notify(struct cleanup_notifier *nf, const char *queue_name,
 /* cleanup_session.c */
 void cleanup_service_init(struct cleanup_service *cs, const struct config *cfg,
                           struct arena *arena);
+void cleanup_service_free(struct cleanup_service *cs);
 void cleanup_session(struct cleanup_service *cs, struct stream *stream);
 /* End sessions that only wait for a next message. */
 void cleanup_end_idle(struct cleanup_service *cs);

@@ -1,24 +1,7 @@
 #include "cleanup/cleanup_header.h"
 
+#include "global/event.h"
 #include "util/msg.h"
-
-/* Length of the name at the start of a header line; 0: this is no header. White
- * space in front of the colon is tolerated, as old software writes it. */
-static size_t name_length(struct span line, size_t *value_start_out)
-{
-    size_t len = 0, colon;
-
-    while (len < line.len && line.ptr[len] > ' ' && line.ptr[len] < 127 &&
-           line.ptr[len] != ':')
-        len++;
-    colon = len;
-    while (colon < line.len && (line.ptr[colon] == ' ' || line.ptr[colon] == '\t'))
-        colon++;
-    if (len == 0 || colon == line.len || line.ptr[colon] != ':')
-        return 0;
-    *value_start_out = colon + 1;
-    return len;
-}
 
 static bool is_dropped(const struct cleanup_service *cs, struct span name)
 {
@@ -47,17 +30,46 @@ static bool may_rewrite(const struct cleanup_msg *msg)
            msg->cs->cfg->remote_header_rewrite_domain[0];
 }
 
-static void note_kind(struct cleanup_msg *msg, const struct header_kind *kind,
-                      struct span value)
+static void note_received(struct cleanup_msg *msg)
 {
-    msg->headers_seen |= kind->seen;
-    if (span_istarts(kind->name, SPAN_LIT("resent-")))
-        msg->resent = true;
-    if (kind->special)
-        kind->special(msg, kind, span_trim(value));
+    if (++msg->hop_count > msg->cs->cfg->hopcount_limit)
+        cleanup_fail(msg, CLEANUP_STAT_HOPS, "", "");
 }
 
-static void write_rewritten(struct cleanup_msg *msg, struct span name, struct span value)
+static void note_encoding(struct cleanup_msg *msg, struct span value)
+{
+    if (msg->cs->cfg->detect_8bit_encoding_header &&
+        (span_ieq_str(value, "8bit") || span_ieq_str(value, "binary")))
+        msg->encoding = "8bit";
+}
+
+static void note_header(struct cleanup_msg *msg, const struct header_info *info,
+                        struct span value)
+{
+    msg->headers_seen |= (uint64_t)1 << info->id;
+    if (info->flags & HEADER_RESENT)
+        msg->resent = true;
+    switch (info->id) {
+    case HEADER_RECEIVED:
+        note_received(msg);
+        break;
+    case HEADER_MESSAGE_ID:
+        if (!msg->message_id)
+            msg->message_id = arena_span_str(msg->arena, value);
+        event_message_id(msg->out->id, "message-id", value);
+        break;
+    case HEADER_RESENT_MESSAGE_ID:
+        event_message_id(msg->out->id, "resent-message-id", value);
+        break;
+    case HEADER_CONTENT_TRANSFER_ENCODING:
+        note_encoding(msg, value);
+        break;
+    default:
+        break;
+    }
+}
+
+static void write_header(struct cleanup_msg *msg, struct span name, struct span value)
 {
     struct strbuf text = STRBUF_INIT;
 
@@ -72,24 +84,23 @@ static void process_header(struct cleanup_msg *msg)
 {
     struct span text = strbuf_span(&msg->header), name, value;
     struct strbuf rewritten = STRBUF_INIT;
-    const struct header_kind *kind;
-    size_t value_start = 0;
+    const struct header_info *info;
 
-    name = span_first(text, name_length(text, &value_start));
-    value = span_skip(text, value_start);
-    kind = header_kind_find(name);
-    if (kind)
-        note_kind(msg, kind, value);
+    if (!header_parse_line(text, &name, &value))
+        return; /* cut off by a header_size_limit that is shorter than the name */
+    info = header_lookup(name);
+    if (info)
+        note_header(msg, info, span_trim(value));
     if (is_dropped(msg->cs, name))
         return;
-    if (kind && kind->use && may_rewrite(msg) &&
-        cleanup_header_addresses(msg, value, kind->use & HEADER_SENDER, &rewritten)) {
-        write_rewritten(msg, name, strbuf_span(&rewritten));
-    } else if (value_start == name.len + 1) {
+    if (info && (info->flags & HEADER_ADDRESS) && may_rewrite(msg) &&
+        cleanup_header_addresses(msg, span_ltrim(value), info->flags & HEADER_SENDER,
+                                 &rewritten))
+        write_header(msg, name, strbuf_span(&rewritten));
+    else if (text.ptr[name.len] == ':')
         header_write(msg, text);
-    } else {
-        write_rewritten(msg, name, span_ltrim(value));
-    }
+    else
+        write_header(msg, name, span_ltrim(value));
     strbuf_free(&rewritten);
 }
 
@@ -111,20 +122,23 @@ void cleanup_header_end(struct cleanup_msg *msg, bool add_empty_line)
     msg->stage = CLEANUP_BODY;
 }
 
-/* Collect: what goes beyond the limit of one header is cut off. */
+/* Collect. Of a header that exceeds the limit the beginning stays: whole lines, or
+ * part of the first one. */
 static void append(struct cleanup_msg *msg, int type, struct span data, bool new_line)
 {
-    size_t limit = (size_t)msg->cs->cfg->header_size_limit;
+    size_t room = (size_t)msg->cs->cfg->header_size_limit - msg->header.len;
 
     msg->header_partial = type == REC_FILTER_OR_CONT;
     if (msg->header_cut)
         return;
-    if (msg->header.len + data.len + new_line > limit) {
+    if (data.len + new_line > room) {
         msg_warn("%s: header length limit exceeded, rest is dropped", msg->out->id);
         msg->header_cut = true;
-        data = span_first(data, limit - msg->header.len - (limit > msg->header.len));
+        if (new_line)
+            return;
+        data = span_first(data, room);
     }
-    if (new_line && msg->header.len < limit)
+    if (new_line)
         strbuf_add_char(&msg->header, '\n');
     strbuf_add_span(&msg->header, data);
 }
@@ -144,7 +158,7 @@ static void body_starts(struct cleanup_msg *msg, int type, struct span data)
 
 static void content_record(struct cleanup_msg *msg, int type, struct span data)
 {
-    size_t value_start;
+    struct span name, value;
 
     if (msg->header_partial) {
         append(msg, type, data, false);
@@ -157,7 +171,7 @@ static void content_record(struct cleanup_msg *msg, int type, struct span data)
     flush_header(msg);
     if (data.len == 0 && type == REC_LINE)
         cleanup_header_end(msg, true);
-    else if (name_length(data, &value_start))
+    else if (header_parse_line(data, &name, &value))
         append(msg, type, data, false);
     else
         body_starts(msg, type, data);

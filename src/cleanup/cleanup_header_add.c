@@ -122,25 +122,37 @@ static void add_from(struct cleanup_msg *msg, const char *prefix)
     strbuf_free(&printable);
 }
 
+static bool has_recipient_header(const struct cleanup_msg *msg)
+{
+    static const enum header_id ids[] = {
+        HEADER_TO, HEADER_CC, HEADER_BCC, HEADER_RESENT_TO, HEADER_RESENT_CC,
+        HEADER_RESENT_BCC,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+        if (header_was_seen(msg, ids[i]))
+            return true;
+    return false;
+}
+
+/* A resent message gets a block of headers of its own (RFC 5322 section 3.6.6). */
 void header_add_missing(struct cleanup_msg *msg)
 {
     const char *prefix = msg->resent ? "Resent-" : "";
-    bool complete = is_completed(msg);
-    unsigned seen = msg->headers_seen;
+    bool complete = is_completed(msg), resent = msg->resent;
 
-    if (msg->resent)
-        seen = seen / SEEN_RESENT_FROM;
-    if (complete && !(seen & SEEN_MESSAGE_ID))
+    if (complete && !header_was_seen(msg, resent ? HEADER_RESENT_MESSAGE_ID
+                                                 : HEADER_MESSAGE_ID))
         add_message_id(msg, prefix);
-    else if (!(msg->headers_seen & (SEEN_MESSAGE_ID | SEEN_RESENT_MESSAGE_ID)))
+    else if (!header_was_seen(msg, HEADER_MESSAGE_ID) &&
+             !header_was_seen(msg, HEADER_RESENT_MESSAGE_ID))
         event_message_id(msg->out->id, "message-id", SPAN_LIT("<>"));
     if (!complete)
         return;
-    if (!(seen & SEEN_DATE))
+    if (!header_was_seen(msg, resent ? HEADER_RESENT_DATE : HEADER_DATE))
         add_date(msg, prefix);
-    if (!(seen & SEEN_FROM))
+    if (!header_was_seen(msg, resent ? HEADER_RESENT_FROM : HEADER_FROM))
         add_from(msg, prefix);
-    if (!(msg->headers_seen & (SEEN_RCPT | SEEN_RESENT_RCPT)))
-        if (msg->cs->cfg->undisclosed_recipients_header[0])
-            header_write(msg, span_str(msg->cs->cfg->undisclosed_recipients_header));
+    if (!has_recipient_header(msg) && msg->cs->cfg->undisclosed_recipients_header[0])
+        header_write(msg, span_str(msg->cs->cfg->undisclosed_recipients_header));
 }

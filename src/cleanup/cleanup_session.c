@@ -69,6 +69,13 @@ void cleanup_service_init(struct cleanup_service *cs, const struct config *cfg,
     list_init(&cs->idle);
 }
 
+void cleanup_service_free(struct cleanup_service *cs)
+{
+    rewrite_client_free(cs->rewrite);
+    bounce_client_free(cs->bounce);
+    cleanup_notifier_free(cs->notifier);
+}
+
 static enum stream_status send_reply(struct session *ss, uint32_t id, int status,
                                      const struct cleanup_msg *msg, const char *queue_id)
 {
