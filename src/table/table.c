@@ -1,0 +1,263 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "table/table_type.h"
+#include "util/escape.h"
+#include "util/msg.h"
+#include "util/offload.h"
+
+static struct table *table_new(const struct table_type *type, const char *full_name,
+                               const char *name)
+{
+    struct table *table = xcalloc(1, type->size);
+
+    table->type = type;
+    table->full_name = xstrdup(full_name);
+    table->name = xstrdup(name);
+    table->flags = type->flags;
+    strbuf_init(&table->key);
+    strbuf_init(&table->seq_key);
+    strbuf_init(&table->seq_value);
+    fiber_queue_init(&table->waiters);
+    return table;
+}
+
+struct table *table_open(const struct table_env *env, const char *name,
+                         enum table_mode mode, unsigned flags, struct err *err)
+{
+    const char *colon = strchr(name, ':');
+
+    if (!colon) {
+        err_set(err, "open dictionary: expecting \"type:name\" form instead of \"%s\"",
+                name);
+        return NULL;
+    }
+    struct span type_name = span_of(name, (size_t)(colon - name));
+    const struct table_type *type = table_type_find(type_name);
+    if (!type) {
+        err_set(err, "unsupported dictionary type: %.*s", SPAN_ARG(type_name));
+        return NULL;
+    }
+    if (mode == TABLE_CREATE && !type->buildable) {
+        err_set(err, "unsupported dictionary type: %s does not support bulk-mode creation.",
+                type->name);
+        return NULL;
+    }
+    struct table *table = table_new(type, name, colon + 1);
+    table->env = env;
+    table->mode = mode;
+    table->flags |= flags & TABLE_ASKED;
+    if (!type->open(table, err)) {
+        table_close(table);
+        return NULL;
+    }
+    return table;
+}
+
+void table_close(struct table *table)
+{
+    if (!table)
+        return;
+    table->type->close(table);
+    strbuf_free(&table->key);
+    strbuf_free(&table->seq_key);
+    strbuf_free(&table->seq_value);
+    free((char *)table->full_name);
+    free((char *)table->name);
+    free((char *)table->watched);
+    free(table);
+}
+
+const char *table_name(const struct table *table)
+{
+    return table->full_name;
+}
+
+unsigned table_flags(const struct table *table)
+{
+    return table->flags;
+}
+
+/* The key as it is stored: folded to lower case unless the caller or the kind of
+ * table does not want that. */
+static struct span stored_key(struct table *table, struct span key)
+{
+    if (!(table->flags & TABLE_FIXED) || (table->flags & TABLE_NO_FOLD))
+        return key;
+    strbuf_reset(&table->key);
+    for (size_t i = 0; i < key.len; i++)
+        strbuf_add_char(&table->key, ascii_lower(key.ptr[i]));
+    return strbuf_span(&table->key);
+}
+
+struct lookup_job {
+    struct table *table;
+    struct span key;
+    struct strbuf value;
+    struct err *err;
+    enum table_status status;
+};
+
+static void run_lookup(void *arg)
+{
+    struct lookup_job *job = arg;
+
+    job->status = job->table->type->lookup(job->table, job->key, &job->value, job->err);
+}
+
+/* A blocking backend that is not thread-safe serves one fiber at a time. */
+static void run_blocking(struct lookup_job *job)
+{
+    struct table *table = job->table;
+    struct strbuf key = STRBUF_INIT;
+
+    strbuf_add_span(&key, job->key); /* table->key changes under other fibers */
+    job->key = strbuf_span(&key);
+    bool serial = !table->type->thread_safe && fiber_self();
+    while (serial && table->busy) {
+        if (fiber_queue_wait(&table->waiters, LOOP_NEVER) != WAIT_READY) {
+            err_set(job->err, "lookup was cancelled");
+            job->status = TABLE_RETRY;
+            strbuf_free(&key);
+            return;
+        }
+    }
+    table->busy = serial;
+    offload(run_lookup, job);
+    table->busy = false;
+    if (serial)
+        fiber_queue_wake_one(&table->waiters);
+    strbuf_free(&key);
+}
+
+static enum table_status decode_value(struct lookup_job *job)
+{
+    struct strbuf text = STRBUF_INIT;
+
+    if (!base64_decode(&text, strbuf_span(&job->value))) {
+        strbuf_free(&text);
+        err_set(job->err, "table %s: key %.*s: malformed BASE64 value",
+                job->table->full_name, SPAN_ARG(job->key));
+        return TABLE_BROKEN;
+    }
+    strbuf_free(&job->value);
+    job->value = text;
+    return TABLE_FOUND;
+}
+
+enum table_status table_lookup(struct table *table, struct span key,
+                               struct arena *arena, const char **value_out,
+                               struct err *err)
+{
+    struct lookup_job job = {.table = table, .err = err};
+
+    *value_out = NULL;
+    err->text[0] = '\0';
+    if ((table->flags & TABLE_UTF8) && !span_is_utf8(key))
+        return TABLE_NOT_FOUND;
+    strbuf_init(&job.value);
+    job.key = stored_key(table, key);
+    if (table->flags & TABLE_BLOCKS)
+        run_blocking(&job);
+    else
+        run_lookup(&job);
+    if (job.status == TABLE_FOUND && (table->flags & TABLE_BASE64))
+        job.status = decode_value(&job);
+    if (job.status == TABLE_FOUND)
+        *value_out = arena_span_str(arena, strbuf_span(&job.value));
+    strbuf_free(&job.value);
+    return job.status;
+}
+
+static enum table_status unsupported(const struct table *table, const char *what,
+                                     struct err *err)
+{
+    err_set(err, "table %s: %s operation is not supported", table->full_name, what);
+    return TABLE_BROKEN;
+}
+
+enum table_status table_update(struct table *table, struct span key, struct span value,
+                               struct err *err)
+{
+    if (!table->type->update || table->mode == TABLE_READ)
+        return unsupported(table, "update", err);
+    return table->type->update(table, stored_key(table, key), value, err);
+}
+
+enum table_status table_delete(struct table *table, struct span key, struct err *err)
+{
+    if (!table->type->remove || table->mode == TABLE_READ)
+        return unsupported(table, "delete", err);
+    return table->type->remove(table, stored_key(table, key), err);
+}
+
+enum table_status table_next(struct table *table, bool first, struct span *key_out,
+                             struct span *value_out, struct err *err)
+{
+    if (!table->type->next)
+        return unsupported(table, "sequence", err);
+    strbuf_reset(&table->seq_key);
+    strbuf_reset(&table->seq_value);
+    enum table_status status =
+        table->type->next(table, first, &table->seq_key, &table->seq_value, err);
+    *key_out = strbuf_span(&table->seq_key);
+    *value_out = strbuf_span(&table->seq_value);
+    return status;
+}
+
+bool table_commit(struct table *table, struct err *err)
+{
+    return !table->type->commit || table->type->commit(table, err);
+}
+
+bool table_lock(struct table *table, struct err *err)
+{
+    if (!table->type->lock)
+        return err_set(err, "table %s: cannot be locked", table->full_name);
+    return table->type->lock(table, err);
+}
+
+void table_unlock(struct table *table)
+{
+    table->type->unlock(table);
+}
+
+void table_watch(struct table *table, const char *path, int fd)
+{
+    free((char *)table->watched);
+    table->watched = fstat(fd, &table->watched_stat) < 0 ? NULL : xstrdup(path);
+}
+
+bool table_changed(const struct table *table)
+{
+    struct stat now;
+    const struct stat *then = &table->watched_stat;
+
+    if (table->type->changed)
+        return table->type->changed(table);
+    if (!table->watched || stat(table->watched, &now) < 0)
+        return false; /* being replaced: look again later */
+    return now.st_ino != then->st_ino || now.st_dev != then->st_dev ||
+           now.st_mtim.tv_sec != then->st_mtim.tv_sec ||
+           now.st_mtim.tv_nsec != then->st_mtim.tv_nsec;
+}
+
+int64_t table_param_num(const struct table *table, const char *name, int64_t otherwise)
+{
+    int64_t value;
+    const char *text =
+        table->env ? table->env->param(table->env->arg, name) : NULL;
+
+    return text && span_i64(span_str(text), &value) ? value : otherwise;
+}
+
+bool table_inline_text(const struct table *table, struct span *inside_out)
+{
+    struct span text = span_trim(span_str(table->name));
+
+    if (text.len < 2 || text.ptr[0] != '{' || text.ptr[text.len - 1] != '}')
+        return false;
+    *inside_out = span_trim(span_of(text.ptr + 1, text.len - 2));
+    return true;
+}

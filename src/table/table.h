@@ -1,0 +1,96 @@
+/* Lookup tables: "type:name" maps a key to a value. One small interface over all
+ * kinds; a kind is a struct table_type (table_type.h) in a file of its own. Lists of
+ * tables as in main.cf are maps.h; this layer knows nothing of mail addresses.
+ *
+ * Results are never "null plus errno": found, not found, retry (the store is away,
+ * busy or failed: mail must wait) or broken (it will not get better by itself, such
+ * as a corrupt file or a bad query: mail must wait too, and the operator is told).
+ *
+ * Call from fibers or from plain commands. Kinds that block (NSS, SQL) run in the
+ * offload pool, so any lookup may switch fibers. */
+#ifndef TABLE_TABLE_H
+#define TABLE_TABLE_H
+
+#include "util/arena.h"
+#include "util/err.h"
+#include "util/strbuf.h"
+
+enum table_status {
+    TABLE_FOUND,
+    TABLE_NOT_FOUND,
+    TABLE_RETRY,
+    TABLE_BROKEN,
+};
+
+enum table_mode {
+    TABLE_READ,
+    TABLE_WRITE,  /* update in place: caches, shared by several writers */
+    TABLE_CREATE, /* build anew beside the old one; table_commit replaces it */
+};
+
+/* What a caller asks for, and what a table says of itself. */
+enum table_flag {
+    TABLE_FIXED = 1,     /* keys match whole; callers try parent domains and so on */
+    TABLE_PATTERN = 2,   /* one query with the full key; no folding, no partial keys */
+    TABLE_NO_FOLD = 4,   /* asked: do not lower the case of fixed keys */
+    TABLE_UTF8 = 8,      /* asked: keys and values must be UTF-8 (smtputf8_enable) */
+    TABLE_BLOCKS = 16,   /* lookups run in the offload pool */
+    TABLE_IGNORE_DUP = 32,  /* asked, for update: keep the old value, say nothing */
+    TABLE_REPLACE_DUP = 64, /* asked, for update: take the new value, say nothing */
+    TABLE_WARN_DUP = 128,   /* asked, for update: keep the old value, warn */
+    TABLE_NUL = 256,     /* asked: write keys and values with a trailing NUL */
+    TABLE_BASE64 = 512,  /* asked: values are stored as base64 of the content */
+};
+#define TABLE_ASKED (~(TABLE_FIXED | TABLE_PATTERN | TABLE_BLOCKS))
+
+/* Where tables get their settings from; this layer cannot see main.cf. */
+struct table_env {
+    const char *(*param)(void *arg, const char *name); /* NULL: undefined */
+    void *arg;
+};
+
+struct table;
+
+/* name: "type:name". env may be NULL (defaults) and must outlive the table. NULL with
+ * err, which starts with what could not be opened. */
+struct table *table_open(const struct table_env *env, const char *name,
+                         enum table_mode mode, unsigned flags, struct err *err);
+void table_close(struct table *table); /* an uncommitted build is discarded */
+/* A table that answers every call with status (retry or broken) and text. */
+struct table *table_surrogate(const char *name, enum table_status status,
+                              const char *text);
+
+const char *table_name(const struct table *table); /* as given to open */
+unsigned table_flags(const struct table *table);   /* TABLE_FIXED, ... */
+
+/* The value is copied to arena. On retry and broken err says why (not logged). */
+enum table_status table_lookup(struct table *table, struct span key,
+                               struct arena *arena, const char **value_out,
+                               struct err *err);
+/* FOUND: done. NOT_FOUND: a duplicate was left alone. */
+enum table_status table_update(struct table *table, struct span key, struct span value,
+                               struct err *err);
+enum table_status table_delete(struct table *table, struct span key, struct err *err);
+/* Walk through all entries: first starts over. NOT_FOUND: the end. Keys and values are
+ * borrowed until the next call. No promise for entries changed meanwhile. */
+enum table_status table_next(struct table *table, bool first, struct span *key_out,
+                             struct span *value_out, struct err *err);
+/* End of TABLE_CREATE: make what was built durable and visible at once. */
+bool table_commit(struct table *table, struct err *err);
+
+/* Serialises a read-change-write over processes for TABLE_WRITE; reads and single
+ * updates need no lock. Never held across a fiber switch. False: not lockable, or
+ * another process keeps it too long. */
+bool table_lock(struct table *table, struct err *err);
+void table_unlock(struct table *table);
+
+/* Has the file behind an open table been replaced? Then the process should end after
+ * the log line "table X has changed -- restarting". Cheap (one stat a call). */
+bool table_changed(const struct table *table);
+
+/* Known types in the order of "postconf -m"; NULL-terminated. */
+const char *const *table_type_names(void);
+/* Can postmap build this type? */
+bool table_type_is_buildable(struct span type);
+
+#endif

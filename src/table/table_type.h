@@ -1,0 +1,64 @@
+/* What a kind of table provides. To add one: a file type_NAME.c with a const struct
+ * table_type, and a line in table_registry.c. */
+#ifndef TABLE_TABLE_TYPE_H
+#define TABLE_TABLE_TYPE_H
+
+#include <sys/stat.h>
+
+#include "table/table.h"
+#include "util/fiber.h"
+
+struct table_type;
+
+/* Embedded first in the state of every kind. */
+struct table {
+    const struct table_type *type;
+    const struct table_env *env;
+    const char *full_name; /* "type:name" */
+    const char *name;      /* behind the colon */
+    enum table_mode mode;
+    unsigned flags;
+    struct strbuf key;     /* scratch: folded key */
+    const char *watched;   /* path for table_changed; NULL: never changes */
+    struct stat watched_stat;
+    bool busy;             /* a blocking call is under way */
+    struct fiber_queue waiters;
+    struct strbuf seq_key, seq_value; /* behind table_next */
+};
+
+struct table_type {
+    const char *name;
+    size_t size;    /* of the state, which starts with struct table; zeroed */
+    unsigned flags; /* FIXED or PATTERN, BLOCKS; open may change table->flags */
+    bool buildable, updatable;
+    bool thread_safe; /* BLOCKS: lookups may run in parallel */
+
+    /* table->name, mode and flags are set. On false close is called too. */
+    bool (*open)(struct table *table, struct err *err);
+    void (*close)(struct table *table);
+    /* Append the value to the empty strbuf. BLOCKS: runs on a worker thread and touches
+     * nothing but its arguments. */
+    enum table_status (*lookup)(struct table *table, struct span key,
+                                struct strbuf *value, struct err *err);
+    /* Optional from here. */
+    enum table_status (*update)(struct table *table, struct span key, struct span value,
+                                struct err *err);
+    enum table_status (*remove)(struct table *table, struct span key, struct err *err);
+    enum table_status (*next)(struct table *table, bool first, struct strbuf *key,
+                              struct strbuf *value, struct err *err);
+    bool (*commit)(struct table *table, struct err *err);
+    bool (*lock)(struct table *table, struct err *err);
+    void (*unlock)(struct table *table);
+    bool (*changed)(const struct table *table); /* instead of watched */
+};
+
+/* NULL: unknown. */
+const struct table_type *table_type_find(struct span name);
+/* Watch path, which fd has open, for table_changed. path is copied. */
+void table_watch(struct table *table, const char *path, int fd);
+/* Setting of main.cf, or otherwise. */
+int64_t table_param_num(const struct table *table, const char *name, int64_t otherwise);
+/* "{ ... }" text of the inline forms: the inside, or false. */
+bool table_inline_text(const struct table *table, struct span *inside_out);
+
+#endif
