@@ -8,6 +8,7 @@
 #include "util/msg.h"
 
 #define STATUS_RETRY_MS 100
+#define IDLE_REPORT_MS  200
 #define STOP_GRACE_MS   5000 /* for what is under way when the system stops */
 #define STOP_UNWIND_MS  2000 /* for cancelled sessions to end */
 
@@ -41,18 +42,39 @@ static bool worth_telling(const struct service_frame *frame,
            (now->retiring && now->sessions != old->sessions);
 }
 
-static void send_status(void *arg)
+/* Sessions that follow one another closely are one busy spell: master need not hear
+ * of every gap. */
+static bool is_short_gap(const struct service_frame *frame,
+                         const struct service_status *now)
+{
+    return !now->retiring && now->sessions == 0 && frame->sent.sessions > 0 &&
+           (now->free_slots == 0) == (frame->sent.free_slots == 0);
+}
+
+static void send_status_now(void *arg)
 {
     struct service_frame *frame = arg;
     struct service_status now = current_status(frame);
 
     if (frame->ended || !worth_telling(frame, &now))
         return;
+    loop_timer_cancel(&frame->status_retry);
     if (send(SERVICE_STATUS_FD, &now, sizeof now, MSG_DONTWAIT | MSG_NOSIGNAL) ==
         (ssize_t)sizeof now)
         frame->sent = now;
     else if (errno == EAGAIN || errno == ENOBUFS || errno == EINTR)
-        loop_timer_set(&frame->status_retry, STATUS_RETRY_MS, send_status, frame);
+        loop_timer_set(&frame->status_retry, STATUS_RETRY_MS, send_status_now, frame);
+}
+
+static void send_status(void *arg)
+{
+    struct service_frame *frame = arg;
+    struct service_status now = current_status(frame);
+
+    if (!is_short_gap(frame, &now))
+        send_status_now(frame);
+    else if (!heap_linked(&frame->status_retry.node))
+        loop_timer_set(&frame->status_retry, IDLE_REPORT_MS, send_status_now, frame);
 }
 
 /* -- the end -- */

@@ -1,0 +1,293 @@
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "master/master.h"
+#include "util/msg.h"
+
+#define LIMIT_WARN_MS   60000 /* between two warnings about one service's limit */
+#define FAILURE_SPAN_MS 60000 /* window in which failures are counted */
+
+bool master_service_is_postlog(const struct master_service *service)
+{
+    return strcmp(service->entry->name,
+                  service->master->set->cfg->postlog_service_name) == 0 &&
+           service->entry->type == SERVICE_UNIX_DGRAM;
+}
+
+/* -- what the processes look like -- */
+
+struct tally {
+    size_t active;       /* processes that take sessions */
+    size_t idle;         /* of these, without any */
+    size_t with_room;    /* of these, not full */
+};
+
+static struct tally take_tally(const struct master_service *service)
+{
+    struct tally tally = {0};
+
+    list_each(link, &service->processes)
+    {
+        const struct master_process *process =
+            list_entry(link, struct master_process, link);
+
+        if (process->retiring)
+            continue;
+        tally.active++;
+        tally.idle += process->sessions == 0;
+        tally.with_room += !process->ready || process->free_slots > 0;
+    }
+    return tally;
+}
+
+/* How many sessions a new process in slot may have; 0: the slot is taken, or its
+ * retired processes still have all of them. */
+static size_t slot_quota(const struct master_service *service, size_t slot)
+{
+    size_t quota = plan_quota(&service->plan, slot), used = 0;
+
+    list_each(link, &service->processes)
+    {
+        const struct master_process *process =
+            list_entry(link, struct master_process, link);
+
+        if (process->slot != slot)
+            continue;
+        if (!process->retiring)
+            return 0;
+        used += process->sessions;
+    }
+    return used < quota ? quota - used : 0;
+}
+
+/* A slot for one more process. */
+static bool find_slot(const struct master_service *service, const struct tally *tally,
+                      size_t *slot_out, size_t *quota_out)
+{
+    size_t count = service->plan.processes;
+
+    /* Without a limit there is always one more, once all processes are full. */
+    if (plan_is_unlimited(&service->plan) && tally->with_room == 0)
+        count = SIZE_MAX;
+    for (size_t slot = 0; slot < count; slot++) {
+        *quota_out = slot_quota(service, slot);
+        *slot_out = slot;
+        if (*quota_out > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Retired processes that lose sessions leave room to the slot's present one. */
+static void raise_quotas(struct master_service *service)
+{
+    list_each(link, &service->processes)
+    {
+        struct master_process *process = list_entry(link, struct master_process, link);
+        size_t slot = process->slot, used = 0, quota = plan_quota(&service->plan, slot);
+
+        if (process->retiring || process->quota >= quota)
+            continue;
+        list_each(other_link, &service->processes)
+        {
+            const struct master_process *other =
+                list_entry(other_link, struct master_process, link);
+
+            if (other->retiring && other->slot == slot)
+                used += other->sessions;
+        }
+        quota = used < quota ? quota - used : 0;
+        if (quota > process->quota) {
+            process->quota = quota;
+            process_order(process, SERVICE_CMD_QUOTA, (uint32_t)quota);
+        }
+    }
+}
+
+/* -- listening on behalf of processes that do not exist yet -- */
+
+static void warn_limit(struct master_service *service)
+{
+    int64_t now = loop_now();
+
+    if (service->limit_warned || (service->limit_warned_at &&
+                                  now - service->limit_warned_at < LIMIT_WARN_MS))
+        return;
+    service->limit_warned = true;
+    service->limit_warned_at = now;
+    msg_warn("service \"%s\" (%s) has reached its process limit \"%zu\": new clients may "
+             "experience noticeable delays",
+             service->entry->name, service->display, service->plan.sessions);
+    msg_warn("to avoid this condition, increase the process count in master.cf or reduce "
+             "the service time per client");
+    msg_warn("see https://www.postfix.org/STRESS_README.html for examples of "
+             "stress-adapting configuration settings");
+}
+
+static void on_listener_ready(struct evfd *ev, void *arg)
+{
+    struct master_service *service = arg;
+    struct tally tally = take_tally(service);
+    size_t slot, quota;
+
+    evfd_read_blocked(ev);
+    service->used = true;
+    master_service_unwatch(service);
+    if (find_slot(service, &tally, &slot, &quota)) {
+        process_start(service, slot, quota);
+        master_service_update(service);
+    } else if (tally.with_room == 0 && !plan_is_unlimited(&service->plan)) {
+        warn_limit(service);
+    }
+}
+
+void master_service_unwatch(struct master_service *service)
+{
+    if (!service->watching)
+        return;
+    service->watching = false;
+    for (size_t i = 0; i < service->listener_count; i++)
+        evfd_forget(&service->listeners[i].ev);
+}
+
+static void watch(struct master_service *service)
+{
+    if (service->watching)
+        return;
+    service->watching = true;
+    for (size_t i = 0; i < service->listener_count; i++)
+        evfd_watch_listener(&service->listeners[i].ev, on_listener_ready, service);
+}
+
+/* A wake-up for a connection may have gone to a process that then left the
+ * listener alone; nobody else would be told about it again. */
+void master_service_nudge(struct master_service *service)
+{
+    struct pollfd pfd = {.events = POLLIN};
+
+    if (service->watching || take_tally(service).with_room == 0)
+        return;
+    for (size_t i = 0; i < service->listener_count; i++) {
+        pfd.fd = service->listeners[i].socket->fd;
+        if (poll(&pfd, 1, 0) <= 0)
+            continue;
+        list_each(link, &service->processes)
+        {
+            struct master_process *process =
+                list_entry(link, struct master_process, link);
+
+            if (process->ready && !process->retiring && process->free_slots > 0)
+                process_order(process, SERVICE_CMD_LOOK, 0);
+        }
+        return;
+    }
+}
+
+void master_service_update(struct master_service *service)
+{
+    struct tally tally = take_tally(service);
+    size_t slot, quota;
+    bool room, full;
+
+    if (service->master->phase != MASTER_RUNNING || service->throttled) {
+        master_service_unwatch(service);
+        return;
+    }
+    raise_quotas(service);
+    room = find_slot(service, &tally, &slot, &quota);
+    full = !room && tally.with_room == 0 && tally.active > 0 &&
+           !plan_is_unlimited(&service->plan);
+    if (!full)
+        service->limit_warned = false;
+    if (tally.idle > 0)
+        master_service_unwatch(service);
+    else if (room || (full && !service->limit_warned))
+        watch(service);
+    else
+        master_service_unwatch(service);
+}
+
+/* -- crashing services -- */
+
+static void on_throttle_over(void *arg)
+{
+    struct master_service *service = arg;
+
+    service->throttled = false;
+    service->failures = 0;
+    master_service_update(service);
+}
+
+void master_service_failed(struct master_service *service, bool was_ready)
+{
+    int64_t now = loop_now();
+
+    if (service->throttled)
+        return;
+    if (now - service->failures_since > FAILURE_SPAN_MS) {
+        service->failures_since = now;
+        service->failures = 0;
+    }
+    service->failures++;
+    if (!plan_throttles(was_ready, service->failures))
+        return;
+    msg_warn("%s: bad command startup -- throttling", service->program);
+    master_service_pause(service,
+                         service->master->set->cfg->service_throttle_time * 1000);
+}
+
+void master_service_pause(struct master_service *service, int64_t pause_ms)
+{
+    service->throttled = true;
+    loop_timer_set(&service->throttle_timer, pause_ms, on_throttle_over, service);
+}
+
+/* -- wake-up timers -- */
+
+static void wake(struct master_service *service)
+{
+    struct tally tally = take_tally(service);
+    size_t slot, quota;
+    struct master_process *process;
+
+    if (service->throttled)
+        return;
+    list_each(link, &service->processes)
+    {
+        process = list_entry(link, struct master_process, link);
+        if (!process->retiring) {
+            process_order(process, SERVICE_CMD_WAKEUP, 0);
+            return;
+        }
+    }
+    if (!find_slot(service, &tally, &slot, &quota))
+        return;
+    process = process_start(service, slot, quota);
+    if (process)
+        process_order(process, SERVICE_CMD_WAKEUP, 0);
+    master_service_update(service);
+}
+
+static void on_wakeup(void *arg)
+{
+    struct master_service *service = arg;
+    int64_t now = loop_now();
+
+    if (service->master->phase != MASTER_RUNNING)
+        return;
+    if (!service->entry->wakeup_if_used || service->used)
+        wake(service);
+    service->wakeup_due =
+        plan_next_wakeup(service->wakeup_due, service->entry->wakeup_s * 1000, now);
+    loop_timer_set(&service->wakeup_timer, service->wakeup_due - now, on_wakeup, service);
+}
+
+/* The first one rings at once: work may have been left by an earlier run. */
+void master_service_start_wakeups(struct master_service *service)
+{
+    if (service->entry->wakeup_s <= 0)
+        return;
+    service->wakeup_due = loop_now();
+    loop_timer_set(&service->wakeup_timer, 0, on_wakeup, service);
+}

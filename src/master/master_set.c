@@ -1,0 +1,186 @@
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "master/master.h"
+#include "util/msg.h"
+#include "util/strbuf.h"
+
+static void set_free_service(struct master_service *service)
+{
+    list_remove(&service->link);
+    free(service->listeners);
+    free(service->display);
+    free(service->program);
+    free(service);
+}
+
+static void set_free(struct master_set *set)
+{
+    if (!set)
+        return;
+    while (!list_empty(&set->services))
+        set_free_service(list_first(&set->services, struct master_service, link));
+    master_cf_free(set->mcf);
+    config_free(set->cfg);
+    free(set);
+}
+
+/* "name.type" or "type" in master_service_disable; "!pattern" before a match undoes
+ * it, as in other match lists. */
+static bool is_disabled(const struct config *cfg, const struct master_entry *entry)
+{
+    struct span rest = span_str(cfg->master_service_disable), word;
+    const char *type = service_type_name(entry->type);
+    char full[256];
+
+    snprintf(full, sizeof full, "%s.%s", entry->name, type);
+    while (span_token(&rest, ", \t\r\n", &word)) {
+        bool negated = word.len > 1 && word.ptr[0] == '!';
+
+        if (negated)
+            word = span_skip(word, 1);
+        if (span_ieq_str(word, full) || span_ieq_str(word, type))
+            return !negated;
+    }
+    return false;
+}
+
+static char *program_path(const struct config *cfg, const char *command)
+{
+    struct strbuf sb = STRBUF_INIT;
+
+    if (command[0] != '/')
+        strbuf_addf(&sb, "%s/", cfg->daemon_directory);
+    strbuf_add_str(&sb, command);
+    return strbuf_detach(&sb);
+}
+
+static bool add_service(struct master *master, struct master_set *set,
+                        const struct master_entry *entry, struct err *err)
+{
+    struct master_service *service = xcalloc(1, sizeof *service);
+
+    service->master = master;
+    service->entry = entry;
+    service->program = program_path(set->cfg, entry->command);
+    service->plan = plan_make(entry->process_limit, set->cfg->service_session_limit,
+                              set->cfg->service_process_limit, master->cores);
+    list_init(&service->processes);
+    list_append(&set->services, &service->link);
+    if (sockets_claim(master, set->cfg, service, err))
+        return true;
+    return err_prefix(err, "%s: line %d: service %s", set->mcf->path, entry->line,
+                      entry->name);
+}
+
+bool master_look_up_owner(struct master *master, const struct config *cfg,
+                          struct err *err)
+{
+    const struct passwd *owner;
+
+    if (master->rootless)
+        return true;
+    owner = getpwnam(cfg->mail_owner);
+    if (!owner || owner->pw_uid == 0)
+        return err_set(err, "parameter mail_owner: \"%s\" is %s", cfg->mail_owner,
+                       owner ? "the superuser" : "not known as a user");
+    master->owner_uid = owner->pw_uid;
+    master->owner_gid = owner->pw_gid;
+    return true;
+}
+
+static bool fill_set(struct master *master, struct master_set *set, struct err *err)
+{
+    const struct config_source source = {.program = "master"};
+
+    set->cfg = config_load(&source, err);
+    if (!set->cfg || !master_look_up_owner(master, set->cfg, err))
+        return false;
+    set->mcf = master_cf_load(set->cfg, err);
+    if (!set->mcf)
+        return false;
+    for (size_t i = 0; i < set->mcf->count; i++) {
+        const struct master_entry *entry = &set->mcf->entries[i];
+
+        if (!is_disabled(set->cfg, entry) && !add_service(master, set, entry, err))
+            return false;
+    }
+    return true;
+}
+
+struct master_set *set_build(struct master *master, struct err *err)
+{
+    struct master_set *set = xcalloc(1, sizeof *set);
+
+    list_init(&set->services);
+    if (fill_set(master, set, err))
+        return set;
+    sockets_rollback(master);
+    set_free(set);
+    return NULL;
+}
+
+static struct master_service *find_twin(struct master_set *set,
+                                        const struct master_service *service)
+{
+    list_each(link, &set->services)
+    {
+        struct master_service *other = list_entry(link, struct master_service, link);
+
+        if (other->entry->type == service->entry->type &&
+            other->entry->is_private == service->entry->is_private &&
+            strcmp(other->entry->name, service->entry->name) == 0)
+            return other;
+    }
+    return NULL;
+}
+
+/* Processes with the old configuration finish their sessions, under the service's
+ * new name if it has one, so that its limits hold over both generations. */
+static void hand_over(struct master *master, struct master_service *old,
+                      struct master_service *twin)
+{
+    master_service_unwatch(old);
+    loop_timer_cancel(&old->wakeup_timer);
+    loop_timer_cancel(&old->throttle_timer);
+    if (twin) {
+        twin->used = old->used;
+        twin->limit_warned_at = old->limit_warned_at;
+    }
+    list_each_safe(link, &old->processes)
+    {
+        struct master_process *process = list_entry(link, struct master_process, link);
+
+        list_remove(&process->link);
+        list_append(twin ? &twin->processes : &master->orphans, &process->link);
+        process->service = twin;
+        process_retire(process);
+    }
+}
+
+void set_commit(struct master *master, struct master_set *set)
+{
+    struct master_set *old = master->set;
+
+    if (old) {
+        list_each(link, &old->services)
+        {
+            struct master_service *service =
+                list_entry(link, struct master_service, link);
+
+            hand_over(master, service, find_twin(set, service));
+        }
+    }
+    master->set = set;
+    master->generation++;
+    sockets_commit(master);
+    set_free(old);
+    list_each(link, &set->services)
+    {
+        struct master_service *service = list_entry(link, struct master_service, link);
+
+        master_service_update(service);
+        master_service_start_wakeups(service);
+    }
+}
