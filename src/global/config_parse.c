@@ -1,44 +1,7 @@
 /* main.cf as text: logical lines, names and values. */
 #include "global/config_internal.h"
+#include "global/lines.h"
 #include "util/msg.h"
-#include "util/strbuf.h"
-
-struct reader {
-    struct span rest;
-    int line;             /* of the physical line in hand */
-    struct strbuf joined; /* the logical line */
-    int start;            /* its first physical line */
-};
-
-static bool is_comment_or_blank(struct span line)
-{
-    struct span text = span_ltrim(line);
-
-    return !text.len || text.ptr[0] == '#';
-}
-
-/* Comments and blank lines do not end a logical line, the next text that starts in
- * the first column does. */
-static bool next_logical(struct reader *r)
-{
-    strbuf_reset(&r->joined);
-    while (r->rest.ptr) {
-        struct span peek = r->rest;
-        struct span line = span_cut(&peek, '\n');
-        bool continues = line.len && ascii_space(line.ptr[0]);
-
-        if (!is_comment_or_blank(line)) {
-            if (!continues && r->joined.len)
-                break;
-            if (!r->joined.len)
-                r->start = r->line + 1;
-            strbuf_add_span(&r->joined, line);
-        }
-        r->line++;
-        r->rest = peek;
-    }
-    return r->joined.len > 0;
-}
 
 static bool parse_line(struct config *cfg, const char *file, struct span line,
                        int number, struct err *err)
@@ -61,20 +24,20 @@ static bool parse_line(struct config *cfg, const char *file, struct span line,
 
 bool config_parse(struct config *cfg, const char *file, struct span text, struct err *err)
 {
-    struct reader r = {.rest = text, .joined = STRBUF_INIT};
+    struct lines lines;
+    struct span line;
     bool ok = true;
 
     if (memchr(text.len ? text.ptr : "", '\0', text.len))
         return err_set(err, "%s: the file holds a NUL byte", file);
-    while (ok && next_logical(&r)) {
-        struct span line = strbuf_span(&r.joined);
-
+    lines_init(&lines, text);
+    while (ok && lines_next(&lines, &line)) {
         if (ascii_space(line.ptr[0]))
             msg_warn("%s, line %d: logical line must not start with whitespace: \"%.*s\"",
-                     file, r.start, SPAN_ARG(line));
+                     file, lines.start, SPAN_ARG(line));
         else
-            ok = parse_line(cfg, file, line, r.start, err);
+            ok = parse_line(cfg, file, line, lines.start, err);
     }
-    strbuf_free(&r.joined);
+    lines_free(&lines);
     return ok;
 }

@@ -7,6 +7,7 @@
 enum service_type { SERVICE_INET, SERVICE_UNIX, SERVICE_UNIX_DGRAM, SERVICE_FIFO,
                     SERVICE_PASS };
 const char *service_type_name(enum service_type type); /* "inet", "unix-dgram", ... */
+bool service_type_parse(struct span name, enum service_type *type_out);
 
 struct master_entry {
     const char *name; /* first field: "smtp", "127.0.0.1:10025", "cleanup" */
@@ -34,6 +35,10 @@ struct master_cf {
 
 /* Errors name file, line and field. Duplicates are logged as a warning. */
 struct master_cf *master_cf_load(const struct config *cfg, struct err *err);
+/* The same from memory; path is for messages. Without cfg "-" as process limit is
+ * 100. */
+struct master_cf *master_cf_parse(const struct config *cfg, const char *path,
+                                  struct span text, struct err *err);
 void master_cf_free(struct master_cf *mcf);
 
 #endif
