@@ -55,7 +55,6 @@ struct cleanup_msg {
     size_t rcpt_cap;
     int64_t rcpt_total;     /* recipients written */
     int notify_seen;        /* NOTIFY bits of all recipients */
-    bool rcpts_before_content, rcpts_after_content;
     struct hash duplicates;
 
     struct strbuf scratch;  /* a record whose bytes were changed */

@@ -118,8 +118,6 @@ static void complete_envelope(struct cleanup_msg *msg)
     env->rcpt_count = msg->rcpt_total;
     env->content_size = env->data_size;
     env->qmgr_opts = msg->notify_seen << 1;
-    if (msg->rcpts_before_content && msg->rcpts_after_content)
-        env->qmgr_opts |= 1;
 }
 
 /* From here on the message is ours: it is on disk before anybody hears of it. */

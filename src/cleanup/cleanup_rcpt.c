@@ -66,12 +66,8 @@ static void write_recipient(struct cleanup_msg *msg, struct recipient *rcpt)
 
     if (is_duplicate(msg, rcpt))
         return;
-    if (msg->stage == CLEANUP_ENVELOPE) {
+    if (msg->stage == CLEANUP_ENVELOPE)
         cleanup_envelope_end(msg);
-        msg->rcpts_before_content = true;
-    } else {
-        msg->rcpts_after_content = true;
-    }
     start = cleanup_out_offset(msg->out);
     if (rcpt->notify)
         add_notify(sb, rcpt->notify);

@@ -232,7 +232,7 @@ static void test_envelope_reads_back(void)
     assert_int_equal(env.rcpt_count, 2);
     assert_string_equal(env.rcpts[0].address, "r1@example.org");
     assert_string_equal(env.rcpts[1].address, "r2@example.org");
-    assert_int_equal(env.qmgr_opts & 1, 1);
+    assert_int_equal(env.qmgr_opts, 0);
     assert_int_equal(env.data_size, env.content_size);
     close(fd);
 }
