@@ -42,20 +42,22 @@ enum dns_status {
 struct dns_record {
     struct dns_record *next;
     enum dns_type type;
-    uint32_t ttl;         /* seconds, at most 2^31 - 1 */
-    struct span name;     /* owner, at the end of a CNAME chain; no final dot */
-    uint16_t pref;        /* MX preference, SRV priority */
+    uint32_t ttl;          /* seconds, at most 2^31 - 1 */
+    struct span name;      /* owner, at the end of a CNAME chain; no final dot */
+    uint16_t pref;         /* MX preference, SRV priority */
     uint16_t weight, port; /* SRV */
-    struct net_addr addr; /* A, AAAA; port 0 */
+    struct net_addr addr;  /* A, AAAA; port 0 */
     /* MX, SRV, PTR, CNAME: a valid host name, no final dot, empty for the root
-     * ("null MX", RFC 7505). TXT: all strings joined; may hold any byte. */
+     * ("null MX", RFC 7505). An MX target may also be numeric, by a mistake that
+     * is common: take "192.0.2.1" for the address. TXT: all strings joined; may
+     * hold any byte. */
     struct span target;
     struct span data; /* the record's data as received; TLSA: RFC 6698, 2.1 */
 };
 
 struct dns_result {
     enum dns_status status;
-    int rcode;         /* of the reply; 0 when there was none */
+    int rcode;         /* of the reply; 0 when there was none but of failed servers */
     bool validated;    /* AD bit, with DNS_WANT_DNSSEC only: trust it as far as the
                           way to the name server can be trusted */
     struct span cname; /* canonical name when a CNAME led there, or empty */
@@ -63,14 +65,15 @@ struct dns_result {
     size_t count;
     uint32_t ttl;       /* the least of the answer, seconds; also if negative */
     const char *reason; /* "Host not found, try again"; NULL for DNS_OK */
-    /* "Host or domain name not found. Name service error for name=N type=T: reason",
-     * printable; NULL for DNS_OK. */
+    /* "Host or domain name not found. Name service error for name=N type=T: reason";
+     * without the first sentence for DNS_FAIL. Printable; NULL for DNS_OK. */
     const char *text;
 };
 
 /* Waits until there is an answer or resolv.conf's timeouts (at most 60 s in all) have
  * passed. One final dot of name is ignored. Everything in *result_out lives in arena.
- * A cancelled fiber gets DNS_RETRY. Returns result_out->status. */
+ * A cancelled fiber gets DNS_RETRY. An A question for an IPv4 address in numbers is
+ * answered by that address. Bad records are logged as warnings. Returns result_out->status. */
 enum dns_status dns_query(struct arena *arena, enum dns_type type, struct span name,
                           unsigned flags, struct dns_result *result_out);
 
