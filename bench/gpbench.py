@@ -107,14 +107,14 @@ class Bed:
         return cpu_of(self.mta.daemons())
 
     def idle(self):
-        return not any(_has_files(f"{self.mta.spool}/{queue}") for queue in BUSY_QUEUES)
+        return not any(has_files(f"{self.mta.spool}/{queue}") for queue in BUSY_QUEUES)
 
-    def wait_idle(self, timeout):
+    def wait_idle(self, timeout, allow_deferred=False):
         deadline = time.monotonic() + timeout
         while not self.idle():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.mta.name}: mail is left in the queue")
-            if _has_files(f"{self.mta.spool}/deferred"):
+            if not allow_deferred and has_files(f"{self.mta.spool}/deferred"):
                 raise RuntimeError(f"{self.mta.name}: mail was deferred")
             time.sleep(0.01)
 
@@ -123,22 +123,33 @@ class Bed:
         with open(self.mta.logfile, errors="replace") as f:
             return sum("status=sent" in line for line in f)
 
-    def measure(self, load, messages, timeout=600):
+    def measure(self, load, messages, timeout=300, own_load=False):
         """Run load() (returns the processes to wait for), wait until all is delivered
-        and the queue empty. Returns a Result; CPU includes that of load's children
-        if they are commands of the system itself (own_load)."""
-        before, began = self.cpu(), time.monotonic()
+        and the queue empty. Returns a Result. own_load: the processes of load() are
+        commands of the mail system itself, so that their CPU time counts too."""
+        sent, before, began = self.delivered(), self.cpu(), time.monotonic()
+        children = children_cpu()
         for process in load():
             if process.wait(timeout) != 0:
                 raise RuntimeError("the load generator failed")
+        extra = children_cpu() - children if own_load else 0
         self.wait_idle(timeout)
         elapsed = time.monotonic() - began
         time.sleep(0.1)
-        result = Result(messages, elapsed, self.cpu() - before)
-        sent = self.delivered()
+        result = Result(messages, elapsed, self.cpu() - before + extra)
+        sent = self.wait_delivered(sent + messages) - sent
         if sent < messages:
             raise RuntimeError(f"{self.mta.name}: {sent} of {messages} messages delivered")
         return result
+
+    def wait_delivered(self, count):
+        """The log may lag a little behind the queue."""
+        for _ in range(100):
+            sent = self.delivered()
+            if sent >= count:
+                break
+            time.sleep(0.05)
+        return sent
 
 
 class Result:
@@ -154,12 +165,13 @@ class Result:
         return 1000 * self.cpu / self.messages
 
 
-def _has_files(folder):
+def has_files(folder):
+    """Whether there is a file in the directory or below it."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False) or \
-                        entry.is_dir(follow_symlinks=False) and _has_files(entry.path):
+                        entry.is_dir(follow_symlinks=False) and has_files(entry.path):
                     return True
     except OSError:
         pass
