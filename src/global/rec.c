@@ -6,7 +6,6 @@
 
 #define WINDOW_MIN   8192
 #define HEADER_MAX   6  /* type and up to five length bytes */
-#define POINTER_SIZE 17 /* smallest pointer record: bounds the jumps in a file */
 
 /* -- appending -- */
 
@@ -127,6 +126,8 @@ void rec_reader_free(struct rec_reader *r)
 void rec_reader_seek(struct rec_reader *r, int64_t offset)
 {
     r->next = offset;
+    r->jumped = false;
+    r->travelled = 0;
 }
 
 /* Make want bytes at r->next available in the window, or as many as there are. */
@@ -179,8 +180,6 @@ static int read_one(struct rec_reader *r, struct span *data_out)
     return type;
 }
 
-/* A file cannot hold more distinct pointers than size / POINTER_SIZE: following
- * more of them than that means going round in circles. */
 static bool follow(struct rec_reader *r, struct span data)
 {
     int64_t target;
@@ -189,10 +188,18 @@ static bool follow(struct rec_reader *r, struct span data)
         return false;
     if (target == 0)
         return true;
-    if (++r->jumps > r->file_size / POINTER_SIZE)
-        return false;
+    r->jumped = true;
     r->next = target;
     return true;
+}
+
+/* No record is meant to be read twice: after a jump, reading more bytes than the
+ * file has means going round in circles. */
+static bool is_lost(struct rec_reader *r)
+{
+    if (r->jumped)
+        r->travelled += r->next - r->offset;
+    return r->travelled > r->file_size;
 }
 
 int rec_read(struct rec_reader *r, struct span *data_out)
@@ -200,9 +207,9 @@ int rec_read(struct rec_reader *r, struct span *data_out)
     int type;
 
     while ((type = read_one(r, data_out)) == REC_POINTER && r->follow_pointers)
-        if (!follow(r, *data_out))
+        if (is_lost(r) || !follow(r, *data_out))
             return REC_BROKEN;
-    return type;
+    return is_lost(r) ? REC_BROKEN : type;
 }
 
 static const struct {

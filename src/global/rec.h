@@ -42,7 +42,8 @@ struct rec_reader {
     char *buf;           /* window over the file */
     size_t buf_len, buf_cap;
     int64_t buf_offset;
-    unsigned jumps;
+    bool jumped;
+    int64_t travelled;   /* bytes read since the first pointer: bounds loops */
     bool follow_pointers; /* default true */
     int io_errno;         /* of a read that failed; the record was REC_BROKEN */
 };
