@@ -1,0 +1,165 @@
+/* The SMTP server: one fiber a client session, one file a command verb. What all
+ * files of the program share: the process's state, a session, its transaction.
+ *
+ * Memory: s->arena lives as long as the session, s->trans.arena from MAIL to the end
+ * of the transaction, s->scratch for one command. The last two are borrowed from
+ * the process while needed, so that an idle session holds one small arena only. */
+#ifndef SMTPD_SMTPD_H
+#define SMTPD_SMTPD_H
+
+#include <sys/time.h>
+
+#include "dns/client_name.h"
+#include "global/cleanup_client.h"
+#include "global/event.h"
+#include "global/rewrite_client.h"
+#include "master/service.h"
+
+#define SMTPD_VERBS_MAX 24 /* at least the rows of the verb table */
+
+struct smtpd_policy;
+
+struct smtpd_service {
+    struct service *svc;
+    const struct config *cfg;
+    struct cleanup_client *cleanup;
+    struct rewrite_client *rewrite;
+    struct smtpd_policy *policy; /* smtpd_policy.h */
+    struct list sessions;        /* struct smtpd_session */
+    struct arena *spare[32];     /* arenas not in use */
+    size_t spare_count;
+};
+
+/* Who is connected; texts live in the session's arena. */
+struct smtpd_client {
+    struct net_addr addr, server_addr; /* len 0: not a network client */
+    const char *name, *reverse_name;   /* "unknown" when not verified / not found */
+    enum client_name_status name_status, reverse_name_status;
+    const char *address, *port;
+    const char *rfc_address; /* address literal without brackets: "IPv6:::1" */
+    const char *namaddr;     /* "name[address]", with ":port" when so configured */
+    const char *server_address, *server_port;
+};
+
+/* From MAIL to the end of the message, RSET or a new greeting. */
+struct smtpd_transaction {
+    struct arena *arena;
+    const char *sender; /* internal form; NULL: no transaction */
+    struct timeval arrival;
+    struct cleanup_message *msg; /* open from the first valid recipient on */
+    const char *queue_id;        /* NULL before */
+    const char *first_rcpt;
+    int64_t rcpt_count;    /* accepted */
+    int64_t rcpt_overshoot; /* refused for smtpd_recipient_limit */
+    int64_t declared_size; /* SIZE=, 0: none */
+    const char *encoding;  /* "7bit", "8bit" or "" */
+    const char *envid;     /* xtext as sent, "" none */
+    int dsn_ret;           /* enum dsn_ret, 0 none */
+    bool smtputf8;
+    bool write_failed;     /* cleanup is gone: refuse at the end */
+};
+
+/* Why a session ends; texts of the log in smtpd_session.c. */
+enum smtpd_end {
+    SMTPD_GOING_ON,
+    SMTPD_QUIT,     /* by the client's wish, or ours after a reply that said so */
+    SMTPD_LOST,
+    SMTPD_TIMEOUT,
+    SMTPD_ERRORS,   /* too many */
+    SMTPD_STOPPED,  /* the service stops */
+};
+
+struct smtpd_verb;
+struct smtpd_count {
+    unsigned ok, total;
+};
+
+struct smtpd_session {
+    struct smtpd_service *ss;
+    const struct config *cfg;
+    struct list link; /* in ss->sessions */
+    struct fiber *fiber;
+    struct stream *stream;
+    struct arena *arena, *scratch;
+    struct smtpd_client client;
+    struct smtpd_transaction trans;
+    const char *protocol; /* "SMTP" or "ESMTP" */
+    const char *helo;     /* NULL before HELO, printable */
+    bool pipelining;      /* announced to this client */
+    unsigned ehlo_hidden; /* enum smtpd_ehlo bits not announced */
+    bool idle;            /* waits for a command */
+    const char *where;    /* last command, for the log: "CONNECT", "RCPT", ... */
+    enum smtpd_end end;
+    int64_t errors;       /* since mail was last delivered */
+    int64_t junk;         /* commands that do not further delivery */
+    bool failed;          /* the current command got a 4xx or 5xx reply */
+    struct smtpd_count counts[SMTPD_VERBS_MAX];
+};
+
+/* smtpd_session.c: serve one client until the end; owns stream. */
+void smtpd_session_run(struct smtpd_service *ss, struct stream *stream,
+                       const struct net_addr *peer);
+struct arena *smtpd_arena_get(struct smtpd_service *ss);
+void smtpd_arena_put(struct smtpd_service *ss, struct arena *arena);
+/* What the log says about the transaction, see event.h. recipient may be NULL. */
+struct event_context smtpd_context(const struct smtpd_session *s, const char *recipient);
+
+/* smtpd_client.c: find out who is there; waits for the name service. */
+void smtpd_client_init(struct smtpd_session *s, const struct net_addr *peer);
+
+/* smtpd_reply.c. Replies are buffered and go out before the next wait for input.
+ * Text without line end. A 4xx or 5xx reply marks the command as failed; 421 and 521
+ * end the session. */
+void smtpd_reply(struct smtpd_session *s, const char *text);
+void smtpd_replyf(struct smtpd_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The same, and counts as an error of the client's. */
+void smtpd_error(struct smtpd_session *s, const char *text);
+void smtpd_errorf(struct smtpd_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* smtpd_command.c: verbs. */
+struct smtpd_verb {
+    const char *name;  /* lower case */
+    void (*run)(struct smtpd_session *s, struct span args);
+    unsigned flags;    /* enum smtpd_verb_flag */
+};
+enum smtpd_verb_flag {
+    SMTPD_VERB_LAST = 1,  /* must end a group of pipelined commands (RFC 2920) */
+    SMTPD_VERB_JUNK = 2,  /* does not further delivery */
+    SMTPD_VERB_HELO = 4,  /* works before HELO when HELO is required */
+};
+/* One line from the client, without line end. */
+void smtpd_command(struct smtpd_session *s, struct span line);
+/* "ehlo=1 mail=1 rcpt=1/2 commands=3/4" */
+void smtpd_command_counts(const struct smtpd_session *s, struct strbuf *out);
+
+/* One file each: smtpd_cmd_<verb>.c */
+void smtpd_cmd_helo(struct smtpd_session *s, struct span args);
+void smtpd_cmd_ehlo(struct smtpd_session *s, struct span args);
+void smtpd_cmd_mail(struct smtpd_session *s, struct span args);
+void smtpd_cmd_rcpt(struct smtpd_session *s, struct span args);
+void smtpd_cmd_data(struct smtpd_session *s, struct span args);
+void smtpd_cmd_rset(struct smtpd_session *s, struct span args);
+void smtpd_cmd_noop(struct smtpd_session *s, struct span args);
+void smtpd_cmd_quit(struct smtpd_session *s, struct span args);
+
+/* smtpd_transaction.c: the message on its way to cleanup. */
+/* Forget the transaction; an open message is cancelled. */
+void smtpd_transaction_reset(struct smtpd_session *s);
+/* Open the message at the first valid recipient. False: refused with a reply. */
+bool smtpd_transaction_open(struct smtpd_session *s);
+void smtpd_transaction_rcpt(struct smtpd_session *s, const char *address, int notify,
+                            const char *orcpt);
+/* Ends the envelope, starts the content with our Received header. */
+void smtpd_transaction_content(struct smtpd_session *s);
+
+/* smtpd_content.c */
+enum smtpd_content {
+    SMTPD_CONTENT_OK,
+    SMTPD_CONTENT_ENDED, /* s->end says why */
+    SMTPD_CONTENT_TOO_BIG,
+};
+/* Copy the lines of a message up to the final dot from the client to cleanup.
+ * *size_out: bytes of content seen. */
+enum smtpd_content smtpd_content_copy(struct smtpd_session *s, int64_t *size_out);
+
+#endif

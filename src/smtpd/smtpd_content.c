@@ -1,0 +1,121 @@
+#include "global/rec.h"
+#include "smtpd/smtpd.h"
+
+/* State of the copy: where in a line we are decides about dots. */
+struct copy {
+    struct smtpd_session *s;
+    struct strbuf *records;
+    size_t line_limit;
+    int64_t size, size_limit; /* bytes of content with CR LF ends */
+    bool in_line;             /* behind the first piece of a long line */
+    bool after_crlf;          /* the line before ended properly */
+    bool too_big;
+};
+
+static void add_piece(struct copy *c, int type, struct span piece)
+{
+    c->size += (int64_t)piece.len + (type == REC_LINE ? 2 : 0);
+    if (c->size_limit > 0 && c->size > c->size_limit)
+        c->too_big = true;
+    if (!c->too_big && !c->s->trans.write_failed)
+        rec_add(c->records, type, piece);
+}
+
+/* One line, or the last piece of one. True: it was the final dot. */
+static bool end_line(struct copy *c, struct span line, bool crlf)
+{
+    if (!c->in_line && line.len > 0 && line.ptr[0] == '.') {
+        if (line.len == 1 && crlf && c->after_crlf)
+            return true;
+        line = span_skip(line, 1);
+    }
+    while (line.len > c->line_limit) {
+        add_piece(c, REC_FILTER_OR_CONT, span_first(line, c->line_limit));
+        line = span_skip(line, c->line_limit);
+    }
+    add_piece(c, REC_LINE, line);
+    c->in_line = false;
+    c->after_crlf = crlf;
+    return false;
+}
+
+/* Take whole lines off the input. True: the final dot came. */
+static bool take_lines(struct copy *c, struct span *input)
+{
+    const char *lf;
+
+    while (input->len > 0 && (lf = memchr(input->ptr, '\n', input->len)) != NULL) {
+        struct span line = span_of(input->ptr, (size_t)(lf - input->ptr));
+        bool crlf = line.len > 0 && line.ptr[line.len - 1] == '\r';
+
+        *input = span_skip(*input, line.len + 1);
+        line.len -= crlf;
+        if (end_line(c, line, crlf))
+            return true;
+    }
+    return false;
+}
+
+/* A line longer than the limit goes on in the next record. Its last byte stays: it
+ * may be the CR of the line end. */
+static void take_long(struct copy *c, struct span *input)
+{
+    while (input->len > c->line_limit + 1) {
+        struct span piece = span_first(*input, c->line_limit);
+
+        *input = span_skip(*input, piece.len);
+        if (!c->in_line && piece.ptr[0] == '.')
+            piece = span_skip(piece, 1);
+        add_piece(c, REC_FILTER_OR_CONT, piece);
+        c->in_line = true;
+    }
+}
+
+static enum smtpd_end why_ended(enum stream_status status)
+{
+    return status == STREAM_TIMEOUT     ? SMTPD_TIMEOUT
+           : status == STREAM_CANCELLED ? SMTPD_STOPPED
+                                        : SMTPD_LOST;
+}
+
+/* Until the final dot; false: the session ended before. */
+static bool copy_lines(struct copy *c)
+{
+    struct smtpd_session *s = c->s;
+    size_t want = 1;
+    bool done = false;
+
+    while (!done) {
+        struct span all, input;
+        enum stream_status status = stream_need(s->stream, want, &all);
+
+        if (status != STREAM_OK) {
+            s->end = why_ended(status);
+            return false;
+        }
+        input = all;
+        done = take_lines(c, &input);
+        if (!done)
+            take_long(c, &input);
+        stream_consume(s->stream, all.len - input.len);
+        want = done ? 0 : input.len + 1;
+        if (!s->trans.write_failed && cleanup_send(s->trans.msg, false) != IPC_OK)
+            s->trans.write_failed = true;
+    }
+    return true;
+}
+
+enum smtpd_content smtpd_content_copy(struct smtpd_session *s, int64_t *size_out)
+{
+    struct copy c = {.s = s,
+                     .records = cleanup_records(s->trans.msg),
+                     .line_limit = (size_t)s->cfg->line_length_limit,
+                     .size_limit = s->cfg->message_size_limit,
+                     .after_crlf = true};
+    bool complete = copy_lines(&c);
+
+    *size_out = c.size;
+    if (!complete)
+        return SMTPD_CONTENT_ENDED;
+    return c.too_big ? SMTPD_CONTENT_TOO_BIG : SMTPD_CONTENT_OK;
+}
