@@ -83,10 +83,16 @@ static void defer_log_failure(struct deliver *d, struct deliver_request *req,
 /* Record the result of a recipient in the trace log, for sendmail -v and -bv and for
  * senders that asked for success notifications. */
 static bool trace(struct deliver *d, struct deliver_request *req,
-                  const struct recipient *rcpt, const struct dsn *dsn)
+                  const struct recipient *rcpt, const char *relay,
+                  const struct dsn *dsn)
 {
+    struct dsn entry = *dsn;
+
+    entry.reason =
+        arena_printf(req->arena, "delivery via %s: %s", relay, dsn->reason);
+    req->reply->traced = true;
     return bounce_append(d->bounce, d->cfg->trace_service_name, req->queue_id, 0, rcpt,
-                         dsn);
+                         &entry);
 }
 
 static void finish_verify(struct deliver *d, struct deliver_request *req, size_t i,
@@ -96,7 +102,7 @@ static void finish_verify(struct deliver *d, struct deliver_request *req, size_t
     struct dsn entry = *dsn;
 
     entry.action = verdict;
-    if ((req->flags & DELIVER_USER_VERIFY) && !trace(d, req, rcpt, &entry)) {
+    if ((req->flags & DELIVER_USER_VERIFY) && !trace(d, req, rcpt, relay, &entry)) {
         defer_log_failure(d, req, rcpt, relay);
         return;
     }
@@ -115,7 +121,7 @@ void deliver_sent(struct deliver *d, struct deliver_request *req, size_t i,
         return;
     }
     if (((req->flags & DELIVER_RECORD) || (rcpt->notify & NOTIFY_SUCCESS)) &&
-        !trace(d, req, rcpt, dsn)) {
+        !trace(d, req, rcpt, relay, dsn)) {
         defer_log_failure(d, req, rcpt, relay);
         return;
     }
@@ -154,7 +160,8 @@ void deliver_bounced(struct deliver *d, struct deliver_request *req, size_t i,
         return;
     }
     entry.action = "failed";
-    if (((req->flags & DELIVER_RECORD) && !trace(d, req, rcpt, &entry)) ||
+    req->reply->bounced = true;
+    if (((req->flags & DELIVER_RECORD) && !trace(d, req, rcpt, relay, &entry)) ||
         (wants_failure_notice(rcpt) &&
          !bounce_append(d->bounce, d->cfg->bounce_service_name, req->queue_id, 0, rcpt,
                         &entry))) {
@@ -178,7 +185,7 @@ void deliver_deferred(struct deliver *d, struct deliver_request *req, size_t i,
     }
     entry.action = "delayed";
     if (req->flags & DELIVER_RECORD)
-        trace(d, req, rcpt, &entry);
+        trace(d, req, rcpt, relay, &entry);
     defer(d, req, rcpt, relay, &entry, "deferred");
 }
 
@@ -337,6 +344,8 @@ bool deliver_request_from_frame(struct span body, struct arena *arena,
 void deliver_reply_to_frame(const struct deliver_reply *reply, struct strbuf *sb)
 {
     frame_num(sb, "incomplete", reply->incomplete);
+    frame_num(sb, "bounced", reply->bounced);
+    frame_num(sb, "traced", reply->traced);
     frame_num(sb, "site_failed", reply->site_failed);
     dsn_to_frame(&reply->dsn, sb);
 }
@@ -348,6 +357,8 @@ bool deliver_reply_from_frame(struct span body, struct arena *arena,
     struct frame_reader r = frame_reader(body);
 
     reply_out->incomplete = frame_want_num(&r, "incomplete") != 0;
+    reply_out->bounced = frame_opt_num(&r, "bounced", 1) != 0;
+    reply_out->traced = frame_opt_num(&r, "traced", 1) != 0;
     reply_out->site_failed = frame_want_num(&r, "site_failed") != 0;
     *missing_out = r.missing;
     return !r.missing && dsn_from_frame(body, arena, &reply_out->dsn, missing_out);
