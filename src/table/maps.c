@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "table/maps.h"
+#include "table/table_type.h"
 #include "util/escape.h"
 #include "util/msg.h"
 
@@ -27,15 +28,15 @@ static void add_table(struct maps *maps, const struct table_env *env, struct spa
     maps->tables[maps->count++] = table;
 }
 
-struct maps *maps_open(const struct table_env *env, const char *title, const char *names,
-                       unsigned flags)
+struct maps *maps_open(const struct table_env *env, const char *title,
+                       const char *names, unsigned flags)
 {
     struct maps *maps = xcalloc(1, sizeof(*maps));
     struct span rest = span_str(names), name;
 
     maps->title = xstrdup(title);
     maps->last = "";
-    while (span_token_braces(&rest, ", \t\r\n", &name))
+    while (table_next_element(&rest, &name))
         add_table(maps, env, name, flags);
     return maps;
 }

@@ -1,5 +1,5 @@
-/* A list of tables searched in order, as "virtual_alias_maps = hash:/a, inline:{ ... }".
- * Look-up trouble is logged here, once a call, as "T:N lookup error for "KEY"".
+/* A list of tables searched in order, as "virtual_alias_maps = hash:/a, inline:{ ...
+ * }". Look-up trouble is logged here, once a call, as "T:N lookup error for "KEY"".
  * Search for mail addresses with their partial keys is global/addr_find.h. */
 #ifndef TABLE_MAPS_H
 #define TABLE_MAPS_H
@@ -12,8 +12,8 @@ struct maps;
  * white space, braces respected. Never NULL: a table that cannot be opened is logged
  * as an error and stays in the list as one that answers "retry", because mail must not
  * be treated as if it were empty. flags: TABLE_NO_FOLD, TABLE_UTF8. */
-struct maps *maps_open(const struct table_env *env, const char *title, const char *names,
-                       unsigned flags);
+struct maps *maps_open(const struct table_env *env, const char *title,
+                       const char *names, unsigned flags);
 void maps_close(struct maps *maps); /* NULL allowed */
 
 /* kinds: TABLE_FIXED, TABLE_PATTERN, or both (0): which tables to ask. An empty value

@@ -11,7 +11,7 @@ struct source {
     const char *path; /* for messages */
     struct span text; /* all of it */
     size_t pos;
-    int line;         /* of the logical line returned last: where it starts */
+    int line; /* of the logical line returned last: where it starts */
     int next_line;
     struct strbuf buf;
 };

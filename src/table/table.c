@@ -40,7 +40,8 @@ struct table *table_open(const struct table_env *env, const char *name,
         return NULL;
     }
     if (mode == TABLE_CREATE && !type->buildable) {
-        err_set(err, "unsupported dictionary type: %s does not support bulk-mode creation.",
+        err_set(err,
+                "unsupported dictionary type: %s does not support bulk-mode creation.",
                 type->name);
         return NULL;
     }
@@ -218,9 +219,9 @@ bool table_lock(struct table *table, struct err *err)
     return table->type->lock(table, err);
 }
 
-void table_unlock(struct table *table)
+bool table_unlock(struct table *table, struct err *err)
 {
-    table->type->unlock(table);
+    return table->type->unlock(table, err);
 }
 
 void table_watch(struct table *table, const char *path, int fd)
@@ -229,13 +230,11 @@ void table_watch(struct table *table, const char *path, int fd)
     table->watched = fstat(fd, &table->watched_stat) < 0 ? NULL : xstrdup(path);
 }
 
-bool table_changed(const struct table *table)
+bool table_file_changed(const struct table *table)
 {
     struct stat now;
     const struct stat *then = &table->watched_stat;
 
-    if (table->type->changed)
-        return table->type->changed(table);
     if (!table->watched || stat(table->watched, &now) < 0)
         return false; /* being replaced: look again later */
     return now.st_ino != then->st_ino || now.st_dev != then->st_dev ||
@@ -243,13 +242,40 @@ bool table_changed(const struct table *table)
            now.st_mtim.tv_nsec != then->st_mtim.tv_nsec;
 }
 
+bool table_changed(const struct table *table)
+{
+    return table->type->changed ? table->type->changed(table)
+                                : table_file_changed(table);
+}
+
 int64_t table_param_num(const struct table *table, const char *name, int64_t otherwise)
 {
     int64_t value;
-    const char *text =
-        table->env ? table->env->param(table->env->arg, name) : NULL;
+    const char *text = table->env ? table->env->param(table->env->arg, name) : NULL;
 
     return text && span_i64(span_str(text), &value) ? value : otherwise;
+}
+
+bool table_next_element(struct span *rest, struct span *element_out)
+{
+    static const char separators[] = ", \t\r\n";
+    size_t start = 0, depth = 0, end;
+
+    while (start < rest->len && rest->ptr[start] &&
+           strchr(separators, rest->ptr[start]))
+        start++;
+    for (end = start; end < rest->len; end++) {
+        char c = rest->ptr[end];
+        if (c == '{')
+            depth++;
+        else if (c == '}' && depth > 0)
+            depth--;
+        else if (depth == 0 && c && strchr(separators, c))
+            break;
+    }
+    *element_out = span_of(rest->ptr + start, end - start);
+    *rest = span_skip(*rest, end);
+    return element_out->len > 0;
 }
 
 bool table_inline_text(const struct table *table, struct span *inside_out)

@@ -30,16 +30,16 @@ enum table_mode {
 
 /* What a caller asks for, and what a table says of itself. */
 enum table_flag {
-    TABLE_FIXED = 1,     /* keys match whole; callers try parent domains and so on */
-    TABLE_PATTERN = 2,   /* one query with the full key; no folding, no partial keys */
-    TABLE_NO_FOLD = 4,   /* asked: do not lower the case of fixed keys */
-    TABLE_UTF8 = 8,      /* asked: keys and values must be UTF-8 (smtputf8_enable) */
-    TABLE_BLOCKS = 16,   /* lookups run in the offload pool */
+    TABLE_FIXED = 1,   /* keys match whole; callers try parent domains and so on */
+    TABLE_PATTERN = 2, /* one query with the full key; no folding, no partial keys */
+    TABLE_NO_FOLD = 4, /* asked: do not lower the case of fixed keys */
+    TABLE_UTF8 = 8,    /* asked: keys and values must be UTF-8 (smtputf8_enable) */
+    TABLE_BLOCKS = 16, /* lookups run in the offload pool */
     TABLE_IGNORE_DUP = 32,  /* asked, for update: keep the old value, say nothing */
     TABLE_REPLACE_DUP = 64, /* asked, for update: take the new value, say nothing */
     TABLE_WARN_DUP = 128,   /* asked, for update: keep the old value, warn */
-    TABLE_NUL = 256,     /* asked: write keys and values with a trailing NUL */
-    TABLE_BASE64 = 512,  /* asked: values are stored as base64 of the content */
+    TABLE_NO_NUL = 256,     /* asked: write keys and values without a trailing NUL */
+    TABLE_BASE64 = 512,     /* asked: values are stored as base64 of the content */
 };
 #define TABLE_ASKED (~(TABLE_FIXED | TABLE_PATTERN | TABLE_BLOCKS))
 
@@ -78,18 +78,19 @@ enum table_status table_next(struct table *table, bool first, struct span *key_o
 /* End of TABLE_CREATE: make what was built durable and visible at once. */
 bool table_commit(struct table *table, struct err *err);
 
-/* Serialises a read-change-write over processes for TABLE_WRITE; reads and single
- * updates need no lock. Never held across a fiber switch. False: not lockable, or
- * another process keeps it too long. */
+/* A transaction of TABLE_WRITE over processes: reads and updates between lock and
+ * unlock see and make one consistent change; single calls need none. Never held across
+ * a fiber switch. Lock fails when another process keeps it too long; unlock when the
+ * changes could not be saved. */
 bool table_lock(struct table *table, struct err *err);
-void table_unlock(struct table *table);
+bool table_unlock(struct table *table, struct err *err);
 
 /* Has the file behind an open table been replaced? Then the process should end after
  * the log line "table X has changed -- restarting". Cheap (one stat a call). */
 bool table_changed(const struct table *table);
 
-/* Known types in the order of "postconf -m"; NULL-terminated. */
-const char *const *table_type_names(void);
+/* Known types in alphabetic order, for "postconf -m"; NULL behind the last. */
+const char *table_type_name(size_t index);
 /* Can postmap build this type? */
 bool table_type_is_buildable(struct span type);
 

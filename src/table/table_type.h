@@ -18,10 +18,10 @@ struct table {
     const char *name;      /* behind the colon */
     enum table_mode mode;
     unsigned flags;
-    struct strbuf key;     /* scratch: folded key */
-    const char *watched;   /* path for table_changed; NULL: never changes */
+    struct strbuf key;   /* scratch: folded key */
+    const char *watched; /* path for table_changed; NULL: never changes */
     struct stat watched_stat;
-    bool busy;             /* a blocking call is under way */
+    bool busy; /* a blocking call is under way */
     struct fiber_queue waiters;
     struct strbuf seq_key, seq_value; /* behind table_next */
 };
@@ -48,7 +48,7 @@ struct table_type {
                               struct strbuf *value, struct err *err);
     bool (*commit)(struct table *table, struct err *err);
     bool (*lock)(struct table *table, struct err *err);
-    void (*unlock)(struct table *table);
+    bool (*unlock)(struct table *table, struct err *err);
     bool (*changed)(const struct table *table); /* instead of watched */
 };
 
@@ -56,8 +56,12 @@ struct table_type {
 const struct table_type *table_type_find(struct span name);
 /* Watch path, which fd has open, for table_changed. path is copied. */
 void table_watch(struct table *table, const char *path, int fd);
+bool table_file_changed(const struct table *table); /* what watching says */
 /* Setting of main.cf, or otherwise. */
 int64_t table_param_num(const struct table *table, const char *name, int64_t otherwise);
+/* Next of several "type:name" or "{ ... }" elements separated by commas and white
+ * space; braces anywhere in an element keep it together. */
+bool table_next_element(struct span *rest, struct span *element_out);
 /* "{ ... }" text of the inline forms: the inside, or false. */
 bool table_inline_text(const struct table *table, struct span *inside_out);
 
