@@ -8,8 +8,11 @@
 #include <unistd.h>
 
 #include "master/service_lock.h"
+#include "util/file.h"
 #include "util/msg.h"
+#include "util/strbuf.h"
 
+#define DESCRIPTORS_LOW 4096
 #define USAGE "usage: master [-c config_dir] [-D] [-d] [-e exit_time] [-i] [-s] [-t] [-v] [-w]"
 
 static int ready_fd = -1; /* of start_background, until start_ready */
@@ -204,6 +207,22 @@ _Noreturn void start_test(const struct config *cfg)
 
 /* -- limits -- */
 
+/* As far as the kernel and our rights allow; limit is what holds then. */
+static void raise_hard_limit(struct rlimit *limit, size_t needed)
+{
+    struct rlimit higher = {limit->rlim_cur, needed};
+    struct strbuf text = STRBUF_INIT;
+    struct err err;
+    uint64_t most;
+
+    if (file_read_all("/proc/sys/fs/nr_open", 64, &text, &err) &&
+        span_u64(span_trim(strbuf_span(&text)), &most) && most < needed)
+        higher.rlim_max = most;
+    strbuf_free(&text);
+    if (higher.rlim_max > limit->rlim_max && setrlimit(RLIMIT_NOFILE, &higher) == 0)
+        *limit = higher;
+}
+
 void start_limits(const struct master_set *set)
 {
     struct rlimit limit;
@@ -220,17 +239,11 @@ void start_limits(const struct master_set *set)
     needed = plan_descriptors(quota);
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return;
-    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed) {
-        struct rlimit higher = {needed, needed};
-
-        if (setrlimit(RLIMIT_NOFILE, &higher) == 0)
-            return;
-        msg_info("open files are limited to %lu; %zu would allow "
-                 "service_session_limit sessions in a process",
-                 (unsigned long)limit.rlim_max, needed);
-    }
-    limit.rlim_cur = limit.rlim_max;
-    if (limit.rlim_cur == RLIM_INFINITY)
-        limit.rlim_cur = needed;
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed)
+        raise_hard_limit(&limit, needed);
+    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? needed : limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < DESCRIPTORS_LOW)
+        msg_warn("only %lu open files are allowed: many sessions will be refused",
+                 (unsigned long)limit.rlim_cur);
 }
