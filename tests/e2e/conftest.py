@@ -91,6 +91,22 @@ def mta(request, _systems):
 
 
 @pytest.fixture
+def like_peer(_systems):
+    """like_peer(scenario, main, master): run scenario(m) with each of both and assert
+    that it returns the same. Returns what it returned for Gatepost."""
+    def run(scenario, main=None, master=None):
+        got = {}
+        for cls in (gp.Peer, gp.Gatepost):
+            system = _systems(cls, main, master)
+            got[cls.name] = scenario(system)
+            system.stop()
+        assert got["gatepost"] == got["peer"]
+        return got["gatepost"]
+        return got["gatepost"]
+    return run
+
+
+@pytest.fixture
 def dns(sandbox):
     """dns({"example.test": "zone text"}) -> a running Dns on 127.0.0.1:53."""
     if not gp_dns.available():

@@ -261,6 +261,13 @@ class Mta:
                 and (qid is None or line.qid == qid)
                 and (pattern is None or re.search(pattern, line.raw))]
 
+    def normal_log(self, *programs):
+        """Log lines in the form that two systems share (maillog.normal), sorted: lines
+        of different processes may come in any order. Start and stop are left out."""
+        return sorted(maillog.normal(line) for line in self.log()
+                      if line.program not in ("postfix-script", "master", "anvil")
+                      and (not programs or line.program in programs))
+
     def wait_log(self, pattern, count=1, timeout=30, program=None):
         """Wait until so many log lines match; returns the last of them."""
         deadline = time.monotonic() + timeout
