@@ -1,0 +1,94 @@
+"""A queue filled by one system is delivered by the other; each one's tools read the
+other's files."""
+import os
+import shutil
+
+import pytest
+
+import gp
+
+RELAY = {"relayhost": "[127.0.0.2]:25", "defer_transports": "smtp"}
+TEXT = "Subject: exchanged\n\nLong line: " + "x" * 5000 + "\n.\nend\n"
+
+
+def fill(m):
+    """Three messages: by SMTP with DSN options, by sendmail, to several recipients."""
+    with m.smtp() as client:
+        client.ehlo()
+        client.cmd("MAIL FROM:<a@client.test> RET=HDRS ENVID=env1 BODY=8BITMIME", 250)
+        client.cmd("RCPT TO:<one@far.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;o@far.test", 250)
+        client.cmd("DATA", 354)
+        assert client.data(TEXT).code == 250
+        client.mail("", ["two@far.test", "three@far.test"], TEXT, ehlo=False)
+        client.quit()
+    m.sendmail("-f", "c@client.test", "four@far.test", input=TEXT)
+    m.wait_queue(lambda files: [f.queue for f in files] == ["deferred"] * 3)
+    m.stop()
+
+
+def move(source, target):
+    """The mail and the status logs go from one stopped system to another."""
+    target.run("postfix", "-c", target.etc, "check", check=False)
+    for queue in ("deferred", "defer"):
+        shutil.rmtree(f"{target.spool}/{queue}")
+        shutil.copytree(f"{source.spool}/{queue}", f"{target.spool}/{queue}")
+        for folder, names, files in os.walk(f"{target.spool}/{queue}"):
+            for name in (".", *names, *files):
+                owner = source.owner
+                os.chown(f"{folder}/{name}", owner.uid, owner.gid)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("order", [(gp.Gatepost, gp.Peer), (gp.Peer, gp.Gatepost)],
+                         ids=["ours-to-peer", "peers-to-ours"])
+@pytest.mark.parametrize("long_ids", [False, True], ids=["short", "long"])
+def test_queue_is_taken_over(_systems, sink, order, long_ids):
+    server = sink("127.0.0.2", 25)
+    main = {**RELAY, "enable_long_queue_ids": long_ids}
+    first = _systems(order[0], main)
+    fill(first)
+    second = _systems(order[1], {**main, "defer_transports": ""}, start=False)
+    move(first, second)
+    second.start()
+    second.flush()
+    server.wait(3, timeout=40)
+    second.wait_empty()
+    envelopes = sorted((m.sender, tuple(sorted(m.recipients))) for m in server.messages)
+    assert envelopes == [("", ("three@far.test", "two@far.test")),
+                         ("a@client.test", ("one@far.test",)),
+                         ("c@client.test", ("four@far.test",))]
+    for message in server.messages:
+        assert message.text.split("\n\n", 1)[1] == TEXT.split("\n\n", 1)[1]
+    dsn = next(m for m in server.messages if m.sender == "a@client.test")
+    assert "RET=HDRS" in dsn.mail_args and "ENVID=env1" in dsn.mail_args
+    assert dsn.rcpt_args == ["NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;o@far.test"]
+
+
+@pytest.mark.root
+def test_postcat_and_listing_agree(gatepost, peer):
+    """postcat, postqueue -p and qshape of the peer and ours, on the same files."""
+    ours = gatepost(RELAY)
+    fill(ours)
+    theirs = peer(RELAY, start=False)
+    move(ours, theirs)
+    for file in ours.queue("deferred"):
+        outputs = {m.run("postcat", "-q", file.qid).stdout.replace(m.spool, "")
+                   for m in (ours, theirs)}
+        assert len(outputs) == 1
+        assert "*** MESSAGE CONTENTS deferred/" in outputs.pop()
+    listings = {m.run("postqueue", "-p").stdout for m in (ours, theirs)}
+    assert len(listings) == 1 and "3 Requests" in listings.pop()
+
+
+@pytest.mark.root
+def test_same_records_as_the_peer(gatepost, peer):
+    """The same mail makes the same records in the same order."""
+    kinds = {}
+    for make in (gatepost, peer):
+        m = make(RELAY)
+        fill(m)
+        kinds[m.name] = sorted(
+            [(kind, data.split(b"=")[0] if kind == "A" else b"")
+             for kind, data in gp.records(file.path) if kind not in "wp"]
+            for file in m.queue("deferred"))
+    assert kinds["gatepost"] == kinds["peer"]
