@@ -23,7 +23,8 @@ BUILD    := build
 OPT      ?= -O2
 endif
 CFLAGS   ?= $(OPT) -g
-WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wno-unknown-warning-option -Wno-format-truncation
+cc_opt    = $(shell $(CC) -Werror $(1) -xc -c /dev/null -o /dev/null 2>/dev/null && echo $(1))
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla $(call cc_opt,-Wno-format-truncation)
 ifdef WERROR
 WARN     += -Werror
 endif
