@@ -269,8 +269,7 @@ static void make_content(struct source *src, const char *path)
         if (src->length > 0)
             add_payload(&src->content, src->length);
         else
-            strbuf_add_str(&src->content, "La de da de da 1.\r\nLa de da de da 2.\r\n"
-                                          "La de da de da 3.\r\nLa de da de da 4.\r\n");
+            strbuf_add_str(&src->content, "A test message.\r\n");
     }
     strbuf_add_str(&src->content, ".\r\n");
 }
