@@ -36,7 +36,7 @@ int getaddrinfo(const char *restrict name UNUSED, const char *restrict service U
     struct {
         struct addrinfo info;
         struct net_addr addr;
-    } *one;
+    } * one;
 
     if (nss.forward_error)
         return nss.forward_error;
@@ -64,7 +64,8 @@ static struct client_name look_up(const char *addr)
     return result;
 }
 
-static void world(int reverse_error, const char *name, int forward_error, const char *addr)
+static void world(int reverse_error, const char *name, int forward_error,
+                  const char *addr)
 {
     client_name_forget();
     memset(&nss, 0, sizeof nss);
@@ -90,11 +91,13 @@ static void a_confirmed_name_is_used(void)
 
     world(0, "mail.example", 0, "192.0.2.1");
     result = look_up("192.0.2.1");
-    assert_names(&result, "mail.example", CLIENT_NAME_OK, "mail.example", CLIENT_NAME_OK);
+    assert_names(&result, "mail.example", CLIENT_NAME_OK, "mail.example",
+                 CLIENT_NAME_OK);
     assert_string_equal(result.warning, "");
     world(0, "mail.example", 0, "2001:db8::1");
     result = look_up("2001:db8::1");
-    assert_names(&result, "mail.example", CLIENT_NAME_OK, "mail.example", CLIENT_NAME_OK);
+    assert_names(&result, "mail.example", CLIENT_NAME_OK, "mail.example",
+                 CLIENT_NAME_OK);
 }
 
 static void an_unconfirmed_name_is_not(void)
@@ -103,7 +106,8 @@ static void an_unconfirmed_name_is_not(void)
 
     world(0, "bank.example", 0, "192.0.2.99");
     result = look_up("192.0.2.1");
-    assert_names(&result, "unknown", CLIENT_NAME_FORGED, "bank.example", CLIENT_NAME_OK);
+    assert_names(&result, "unknown", CLIENT_NAME_FORGED, "bank.example",
+                 CLIENT_NAME_OK);
     assert_string_equal(result.warning,
                         "hostname bank.example does not resolve to address 192.0.2.1");
     world(0, "gone.example", EAI_NONAME, NULL);
@@ -119,7 +123,8 @@ static void an_unconfirmed_name_is_not(void)
 
 static void an_address_without_a_valid_name_is_unknown(void)
 {
-    static const char *const bad[] = {"192.0.2.1", "a b.example", "x\n.example", "-a.b", ""};
+    static const char *const bad[] = {"192.0.2.1", "a b.example", "x\n.example", "-a.b",
+                                      ""};
     struct client_name result;
 
     world(EAI_NONAME, NULL, 0, NULL);
@@ -210,9 +215,12 @@ static void in_fiber(void **state)
 {
     fiber_main(test_main, *state);
 }
-#define TEST(fn)                                                                   \
-    {                                                                              \
-        #fn, in_fiber, NULL, NULL, &(test_fn *[1]){fn}                             \
+#define TEST(fn)                                                                       \
+    {                                                                                  \
+#fn, in_fiber, NULL, NULL, &(test_fn *[1])                                     \
+        {                                                                              \
+            fn                                                                         \
+        }                                                                              \
     }
 
 int main(void)

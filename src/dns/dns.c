@@ -264,8 +264,8 @@ static const char *reason_of(enum dns_status status)
     return text[status];
 }
 
-static void set_texts(struct arena *arena, struct dns_result *result, enum dns_type type,
-                      struct span name)
+static void set_texts(struct arena *arena, struct dns_result *result,
+                      enum dns_type type, struct span name)
 {
     struct strbuf shown = STRBUF_INIT;
 
@@ -273,10 +273,10 @@ static void set_texts(struct arena *arena, struct dns_result *result, enum dns_t
     if (result->status == DNS_OK || result->text)
         return;
     escape_printable(&shown, span_first(name, DNS_NAME_MAX), '?', false);
-    result->text =
-        arena_printf(arena, "%sName service error for name=%s type=%s: %s",
-                     result->status == DNS_FAIL ? "" : "Host or domain name not found. ",
-                     shown.ptr, dns_type_text(type), result->reason);
+    result->text = arena_printf(
+        arena, "%sName service error for name=%s type=%s: %s",
+        result->status == DNS_FAIL ? "" : "Host or domain name not found. ", shown.ptr,
+        dns_type_text(type), result->reason);
     strbuf_free(&shown);
 }
 

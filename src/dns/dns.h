@@ -13,7 +13,8 @@
 #include "util/err.h"
 #include "util/net.h"
 
-enum dns_type { /* values of the protocol */
+/* Values of the protocol. */
+enum dns_type {
     DNS_A = 1,
     DNS_CNAME = 5,
     DNS_PTR = 12,
@@ -73,7 +74,8 @@ struct dns_result {
 /* Waits until there is an answer or resolv.conf's timeouts (at most 60 s in all) have
  * passed. One final dot of name is ignored. Everything in *result_out lives in arena.
  * A cancelled fiber gets DNS_RETRY. An A question for an IPv4 address in numbers is
- * answered by that address. Bad records are logged as warnings. Returns result_out->status. */
+ * answered by that address. Bad records are logged as warnings. Returns
+ * result_out->status. */
 enum dns_status dns_query(struct arena *arena, enum dns_type type, struct span name,
                           unsigned flags, struct dns_result *result_out);
 

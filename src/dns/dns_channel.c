@@ -10,19 +10,19 @@
 #include "util/file.h"
 #include "util/msg.h"
 
-#define RESOLV_CONF         "/etc/resolv.conf"
-#define RESOLV_CONF_MAX     65536
-#define REFRESH_MS          1000
-#define TIMEOUT_DEFAULT_MS  5000
-#define ATTEMPTS_DEFAULT    2
-#define TIMEOUT_MAX_MS      30000
-#define ATTEMPTS_MAX        5
+#define RESOLV_CONF        "/etc/resolv.conf"
+#define RESOLV_CONF_MAX    65536
+#define REFRESH_MS         1000
+#define TIMEOUT_DEFAULT_MS 5000
+#define ATTEMPTS_DEFAULT   2
+#define TIMEOUT_MAX_MS     30000
+#define ATTEMPTS_MAX       5
 /* Fits into any path's packets (DNS flag day 2020). */
-#define UDP_SIZE            1232
-#define CLASS_IN            1
-#define HEADER_FLAG_AD      0x20 /* in byte 3 */
-#define EDNS_FLAG_DO        0x80 /* in the fourth byte from the end */
-#define RCODE_NXDOMAIN      3
+#define UDP_SIZE       1232
+#define CLASS_IN       1
+#define HEADER_FLAG_AD 0x20 /* in byte 3 */
+#define EDNS_FLAG_DO   0x80 /* in the fourth byte from the end */
+#define RCODE_NXDOMAIN 3
 
 /* One c-ares channel. A change of servers makes a new one; the old one is kept until
  * its last question is answered. */
@@ -65,7 +65,8 @@ static struct resolver {
 
 static void free_dead_sockets(struct channel *channel)
 {
-    list_each_safe (link, &channel->sockets) {
+    list_each_safe(link, &channel->sockets)
+    {
         struct socket_watch *watch = list_entry(link, struct socket_watch, link);
 
         if (!watch->dead)
@@ -146,7 +147,8 @@ static void write_now(void *arg)
 
 static struct socket_watch *find_socket(struct channel *channel, int fd)
 {
-    list_each (link, &channel->sockets) {
+    list_each(link, &channel->sockets)
+    {
         struct socket_watch *watch = list_entry(link, struct socket_watch, link);
 
         if (!watch->dead && watch->ev.fd == fd)
@@ -236,8 +238,9 @@ static void read_conf_options(int *timeout_ms, int *attempts)
             if (!span_token(&line, " \t", &word) || !span_eq_str(word, "options"))
                 continue;
             while (span_token(&line, " \t", &word)) {
-                *timeout_ms = 1000 * bounded_option(word, "timeout:", *timeout_ms / 1000,
-                                                    TIMEOUT_MAX_MS / 1000);
+                *timeout_ms =
+                    1000 * bounded_option(word, "timeout:", *timeout_ms / 1000,
+                                          TIMEOUT_MAX_MS / 1000);
                 *attempts = bounded_option(word, "attempts:", *attempts, ATTEMPTS_MAX);
             }
         }
@@ -274,7 +277,8 @@ static int open_ares(struct channel *channel, const char *servers, int extra_fla
 {
     int timeout_ms = TIMEOUT_DEFAULT_MS, attempts = ATTEMPTS_DEFAULT, status;
     struct ares_options options = {
-        .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS | extra_flags,
+        .flags =
+            ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS | extra_flags,
         .ednspsz = UDP_SIZE,
         .sock_state_cb = socket_state,
         .sock_state_cb_data = channel,
@@ -353,8 +357,8 @@ bool dns_channel_refresh(void)
     struct stat st;
     bool changed;
 
-    if (resolver.servers || (resolver.checked_at > 0 &&
-                             loop_now() - resolver.checked_at < REFRESH_MS))
+    if (resolver.servers ||
+        (resolver.checked_at > 0 && loop_now() - resolver.checked_at < REFRESH_MS))
         return false;
     resolver.checked_at = loop_now();
     if (stat(RESOLV_CONF, &st) < 0)

@@ -1,17 +1,17 @@
 #include "dns/dns_internal.h"
 #include "dns/dns_name.h"
 
-#define HEADER_LEN      12
-#define FIXED_RR_LEN    10 /* type, class, ttl, rdlength */
-#define CLASS_IN        1
-#define TYPE_SOA        6
-#define RECORDS_MAX     1000 /* examined; more are ignored */
-#define CHAIN_MAX       16   /* CNAMEs followed */
-#define POINTERS_MAX    64   /* in one compressed name */
-#define NAME_TEXT_MAX   1024 /* 253 bytes, each escaped as \ddd */
-#define WIRE_NAME_MAX   255
-#define TTL_MAX         0x7fffffff
-#define RCODE_NXDOMAIN  3
+#define HEADER_LEN     12
+#define FIXED_RR_LEN   10 /* type, class, ttl, rdlength */
+#define CLASS_IN       1
+#define TYPE_SOA       6
+#define RECORDS_MAX    1000 /* examined; more are ignored */
+#define CHAIN_MAX      16   /* CNAMEs followed */
+#define POINTERS_MAX   64   /* in one compressed name */
+#define NAME_TEXT_MAX  1024 /* 253 bytes, each escaped as \ddd */
+#define WIRE_NAME_MAX  255
+#define TTL_MAX        0x7fffffff
+#define RCODE_NXDOMAIN 3
 
 struct message {
     const uint8_t *ptr;
@@ -173,8 +173,9 @@ static void note(struct builder *b, const char *text)
 static void note_bad_name(struct builder *b, const struct rr *rr, const char *what,
                           const struct name *target)
 {
-    note(b, arena_printf(b->arena, "%s domain name in resource data of %s record for "
-                                   "%.300s: %.300s",
+    note(b, arena_printf(b->arena,
+                         "%s domain name in resource data of %s record for "
+                         "%.300s: %.300s",
                          what, dns_type_text((enum dns_type)rr->type), rr->owner.text,
                          target->text));
 }
@@ -308,8 +309,8 @@ static void add_record(struct builder *b, const struct rr *rr)
     if (!set_fields(b, rr, rec))
         return;
     rec->name = arena_span(b->arena, name_span(&rr->owner));
-    rec->data = arena_span(b->arena, span_of((const char *)b->msg->ptr + rr->data_at,
-                                             rr->data_len));
+    rec->data = arena_span(
+        b->arena, span_of((const char *)b->msg->ptr + rr->data_at, rr->data_len));
     *b->tail = rec;
     b->tail = &rec->next;
     b->result->count++;

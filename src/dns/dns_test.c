@@ -15,7 +15,7 @@
 #include "util/stream.h"
 
 #define QUESTION_NAME "\xc0\x0c" /* pointer to the name in the question */
-#define TYPE_SOA 6
+#define TYPE_SOA      6
 
 /* A name server on loopback, UDP and TCP, whose answer depends on the question. */
 static struct name_server {
@@ -71,7 +71,8 @@ static void add_rr(struct reply *reply, const char *owner, int type, unsigned tt
     reply->answers++;
 }
 
-static void add_a(struct reply *reply, const char *owner, const char *addr, unsigned ttl)
+static void add_a(struct reply *reply, const char *owner, const char *addr,
+                  unsigned ttl)
 {
     struct in_addr in;
 
@@ -193,7 +194,8 @@ static void answer_others(struct reply *reply)
     case DNS_AAAA:
         inet_pton(AF_INET6, "2001:db8::5", &in6);
         if (strcmp(reply->name, "a.test") == 0)
-            add_rr(reply, QUESTION_NAME, DNS_AAAA, 300, span_of((const char *)&in6, 16));
+            add_rr(reply, QUESTION_NAME, DNS_AAAA, 300,
+                   span_of((const char *)&in6, 16));
         break;
     case DNS_SRV:
         add_named(reply, QUESTION_NAME, DNS_SRV, srv, 3, "submit.test");
@@ -368,9 +370,12 @@ static void in_fiber(void **state)
 {
     fiber_main(test_main, *state);
 }
-#define TEST(fn)                                                                   \
-    {                                                                              \
-        #fn, in_fiber, NULL, NULL, &(test_fn *[1]){fn}                             \
+#define TEST(fn)                                                                       \
+    {                                                                                  \
+#fn, in_fiber, NULL, NULL, &(test_fn *[1])                                     \
+        {                                                                              \
+            fn                                                                         \
+        }                                                                              \
     }
 
 static struct arena *arena;
@@ -501,7 +506,8 @@ static void failures_are_told_apart(void)
 
 static void invalid_names_are_not_asked(void)
 {
-    static const char *const bad[] = {"", ".", "a..b", "a b", "-a.test", "a\\.b", "b\xc3"};
+    static const char *const bad[] = {"",        ".",     "a..b", "a b",
+                                      "-a.test", "a\\.b", "b\xc3"};
 
     ns.questions = 0;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
@@ -584,7 +590,6 @@ static void ask_in_fiber(void *arg)
     asker->status = dns_query(own, DNS_A, span_str(asker->name), 0, &result);
     arena_free(own);
 }
-
 
 static void the_same_question_goes_out_once(void)
 {

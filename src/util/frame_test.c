@@ -119,10 +119,10 @@ static void every_prefix_is_partial(void **state UNUSED)
 static void nonsense_is_broken(void **state UNUSED)
 {
     static const struct span bad[] = {
-        {"\0\0\0\0\0\0\0\0", 8},             /* shorter than its id */
-        {"\x01\0\0\x01", 4},                 /* one byte above FRAME_MAX */
-        {"\xff\xff\xff\xff\0\0\0\0", 8},     /* huge */
-        {"\x05\0\0\0\1\0\0\0\3", 9},         /* attribute cut in its name */
+        {"\0\0\0\0\0\0\0\0", 8},                /* shorter than its id */
+        {"\x01\0\0\x01", 4},                    /* one byte above FRAME_MAX */
+        {"\xff\xff\xff\xff\0\0\0\0", 8},        /* huge */
+        {"\x05\0\0\0\1\0\0\0\3", 9},            /* attribute cut in its name */
         {"\x0a\0\0\0\1\0\0\0\0\0\0\0\0\0", 14}, /* empty attribute name */
         {"\x0a\0\0\0\1\0\0\0\1x\1\0\0\0", 14},  /* value beyond the end */
         {"\x0a\0\0\0\1\0\0\0\1x\xff\xff\xff\xff", 14},

@@ -23,8 +23,8 @@ static size_t bytes_wanted(struct span have)
 
     if (have.len < 4)
         return 4;
-    return 4 + ((size_t)p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16 |
-                (size_t)p[3] << 24);
+    return 4 +
+           ((size_t)p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16 | (size_t)p[3] << 24);
 }
 
 enum stream_status ipc_read_frame(struct stream *s, struct frame *frame_out)

@@ -12,7 +12,7 @@
 #define SLOTS_MAX ((1u << SLOT_BITS) - 1)
 #define READ_SIZE 16384
 /* A server that does not read for so long is as good as gone. */
-#define OUTPUT_MAX (64u * 1024 * 1024)
+#define OUTPUT_MAX       (64u * 1024 * 1024)
 #define CONNECT_RETRY_MS 2
 
 struct mux_call {
@@ -103,8 +103,9 @@ static bool slot_take(struct ipc_mux *mux, struct mux_call *call)
         if (mux->slot_count >= SLOTS_MAX)
             return false;
         if ((mux->slot_count & (mux->slot_count - 1)) == 0) /* at powers of two */
-            mux->slots = xrealloc(mux->slots, (mux->slot_count ? mux->slot_count * 2 : 1) *
-                                                  sizeof *mux->slots);
+            mux->slots =
+                xrealloc(mux->slots, (mux->slot_count ? mux->slot_count * 2 : 1) *
+                                         sizeof *mux->slots);
         number = mux->slot_count++;
         slot = &mux->slots[number];
         slot->uses = 0;
@@ -324,8 +325,7 @@ static void mux_connect(struct ipc_mux *mux)
         close(fd);
         if (mux->connect_since == 0)
             mux->connect_since = loop_now();
-        if (mux->timeout_ms <= 0 ||
-            loop_now() - mux->connect_since < mux->timeout_ms) {
+        if (mux->timeout_ms <= 0 || loop_now() - mux->connect_since < mux->timeout_ms) {
             loop_timer_set(&mux->retry_timer, CONNECT_RETRY_MS, retry_connect, mux);
             return;
         }

@@ -58,7 +58,7 @@ void ipc_pool_free(struct ipc_pool *pool)
     if (!pool)
         return;
     loop_timer_cancel(&pool->idle_timer);
-    list_each_safe (link, &pool->idle)
+    list_each_safe(link, &pool->idle)
         conn_close(list_entry(link, struct ipc_conn, link));
     free(pool->path);
     free(pool);
@@ -225,7 +225,8 @@ enum ipc_status ipc_conn_flush(struct ipc_conn *conn)
 
     if (status == STREAM_OK)
         status = stream_flush(conn->stream);
-    return status == STREAM_ERROR ? connection_failed(conn) : from_stream_status(status);
+    return status == STREAM_ERROR ? connection_failed(conn)
+                                  : from_stream_status(status);
 }
 
 enum ipc_status ipc_conn_reply(struct ipc_conn *conn, struct frame *frame_out)

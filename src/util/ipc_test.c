@@ -144,9 +144,12 @@ static void in_fiber(void **state)
 {
     fiber_main(test_main, *state);
 }
-#define TEST(fn)                                                                   \
-    {                                                                              \
-        #fn, in_fiber, NULL, NULL, &(test_fn *[1]){fn}                             \
+#define TEST(fn)                                                                       \
+    {                                                                                  \
+#fn, in_fiber, NULL, NULL, &(test_fn *[1])                                     \
+        {                                                                              \
+            fn                                                                         \
+        }                                                                              \
     }
 
 static struct strbuf request(const char *what, const char *text)
@@ -159,8 +162,8 @@ static struct strbuf request(const char *what, const char *text)
     return sb;
 }
 
-static enum ipc_status pool_ask(struct ipc_pool *pool, const char *what, const char *text,
-                                struct strbuf *reply)
+static enum ipc_status pool_ask(struct ipc_pool *pool, const char *what,
+                                const char *text, struct strbuf *reply)
 {
     struct strbuf sb = request(what, text);
     enum ipc_status status = ipc_call(pool, &sb, reply);

@@ -92,8 +92,7 @@ void net_addr_host(const struct net_addr *addr, char out[NET_ADDR_STRLEN])
         char scope[IF_NAMESIZE];
 
         inet_ntop(AF_INET6, &addr->in6.sin6_addr, out, NET_ADDR_STRLEN);
-        if (addr->in6.sin6_scope_id &&
-            if_indextoname(addr->in6.sin6_scope_id, scope)) {
+        if (addr->in6.sin6_scope_id && if_indextoname(addr->in6.sin6_scope_id, scope)) {
             size_t len = strlen(out);
 
             snprintf(out + len, NET_ADDR_STRLEN - len, "%%%s", scope);

@@ -116,8 +116,9 @@ static enum net_connect await_connection(int fd, int64_t deadline)
     return error ? NET_FAILED : NET_CONNECTED;
 }
 
-enum net_connect net_connect(const struct net_addr *addr, const struct net_addr *bind_to,
-                             int64_t deadline, int *fd_out)
+enum net_connect net_connect(const struct net_addr *addr,
+                             const struct net_addr *bind_to, int64_t deadline,
+                             int *fd_out)
 {
     const int on = 1;
     enum net_connect result = NET_CONNECTED;

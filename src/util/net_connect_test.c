@@ -45,7 +45,8 @@ static void a_connection_is_made(void)
     int server = listen_somewhere(&addr), fd, accepted;
 
     net_addr_parse(SPAN_LIT("127.0.0.9"), 0, &from);
-    assert_int_equal(net_connect(&addr, &from, loop_deadline(1000), &fd), NET_CONNECTED);
+    assert_int_equal(net_connect(&addr, &from, loop_deadline(1000), &fd),
+                     NET_CONNECTED);
     accepted = accept(server, &peer.sa, &peer.len);
     assert_true(accepted >= 0);
     assert_true(net_addr_equal_host(&peer, &from));
@@ -129,7 +130,8 @@ static void a_missing_unix_socket_fails_at_once(void)
     char longer[200];
     int fd;
 
-    assert_int_equal(net_connect_unix("/tmp/no-such-socket", LOOP_NEVER, &fd), NET_FAILED);
+    assert_int_equal(net_connect_unix("/tmp/no-such-socket", LOOP_NEVER, &fd),
+                     NET_FAILED);
     assert_int_equal(errno, ENOENT);
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
@@ -210,9 +212,12 @@ static void in_fiber(void **state)
 {
     fiber_main(test_main, *state);
 }
-#define TEST(fn)                                                                   \
-    {                                                                              \
-        #fn, in_fiber, NULL, NULL, &(test_fn *[1]){fn}                             \
+#define TEST(fn)                                                                       \
+    {                                                                                  \
+#fn, in_fiber, NULL, NULL, &(test_fn *[1])                                     \
+        {                                                                              \
+            fn                                                                         \
+        }                                                                              \
     }
 
 int main(void)

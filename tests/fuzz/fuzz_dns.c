@@ -24,8 +24,8 @@ static void check_record(const struct dns_record *rec, enum dns_type type)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const enum dns_type types[] = {DNS_A,    DNS_AAAA, DNS_MX,  DNS_PTR,
-                                          DNS_TXT,  DNS_SRV,  DNS_TLSA, DNS_CNAME};
+    static const enum dns_type types[] = {DNS_A,   DNS_AAAA, DNS_MX,   DNS_PTR,
+                                          DNS_TXT, DNS_SRV,  DNS_TLSA, DNS_CNAME};
     struct arena *arena;
     struct dns_result result;
     struct dns_notes notes;
