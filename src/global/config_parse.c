@@ -1,6 +1,6 @@
 /* main.cf as text: logical lines, names and values. */
 #include "global/config_internal.h"
-#include "global/lines.h"
+#include "table/source.h"
 #include "util/msg.h"
 
 static bool parse_line(struct config *cfg, const char *file, struct span line,
@@ -24,20 +24,20 @@ static bool parse_line(struct config *cfg, const char *file, struct span line,
 
 bool config_parse(struct config *cfg, const char *file, struct span text, struct err *err)
 {
-    struct lines lines;
+    struct source lines;
     struct span line;
     bool ok = true;
 
     if (memchr(text.len ? text.ptr : "", '\0', text.len))
         return err_set(err, "%s: the file holds a NUL byte", file);
-    lines_init(&lines, text);
-    while (ok && lines_next(&lines, &line)) {
+    source_init(&lines, file, text);
+    while (ok && source_line(&lines, &line)) {
         if (ascii_space(line.ptr[0]))
             msg_warn("%s, line %d: logical line must not start with whitespace: \"%.*s\"",
-                     file, lines.start, SPAN_ARG(line));
+                     file, lines.line, SPAN_ARG(line));
         else
-            ok = parse_line(cfg, file, line, lines.start, err);
+            ok = parse_line(cfg, file, line, lines.line, err);
     }
-    lines_free(&lines);
+    source_free(&lines);
     return ok;
 }

@@ -1,6 +1,6 @@
 #include "global/master_cf.h"
 
-#include "global/lines.h"
+#include "table/source.h"
 #include "util/file.h"
 #include "util/msg.h"
 
@@ -145,14 +145,23 @@ static void take_arguments(struct parser *p, struct span rest, struct master_ent
     entry->argc = count;
 }
 
+static void keep_fields(struct parser *p, struct master_entry *entry)
+{
+    struct span rest = p->text, field;
+
+    for (size_t i = 0; i < MASTER_FIELD_COUNT && span_token(&rest, BLANKS, &field); i++)
+        entry->fields[i] = arena_span_str(p->mcf->arena, field);
+}
+
 static bool parse_entry(struct parser *p, struct master_entry *entry)
 {
     struct span rest = p->text, field;
 
     *entry = (struct master_entry){.line = p->line};
+    keep_fields(p, entry);
     if (!take_field(p, &rest, &field))
         return false;
-    entry->name = arena_span_str(p->mcf->arena, field);
+    entry->name = entry->fields[0];
     if (!take_field(p, &rest, &field))
         return false;
     if (!service_type_parse(field, &entry->type))
@@ -170,7 +179,7 @@ static bool parse_entry(struct parser *p, struct master_entry *entry)
                        "\"%.*s\"", p->mcf->path, p->line, SPAN_ARG(p->text));
     if (entry->type != SERVICE_INET && strchr(entry->name, '/'))
         return bad_field(p, "service", span_str(entry->name));
-    entry->command = arena_span_str(p->mcf->arena, field);
+    entry->command = entry->fields[MASTER_FIELD_COUNT - 1];
     take_arguments(p, rest, entry);
     return true;
 }
@@ -201,12 +210,12 @@ static void add_entry(struct parser *p, const struct master_entry *entry)
     mcf->entries[mcf->count++] = *entry;
 }
 
-static bool parse_lines(struct parser *p, struct lines *lines)
+static bool parse_lines(struct parser *p, struct source *lines)
 {
     struct master_entry entry;
 
-    while (lines_next(lines, &p->text)) {
-        p->line = lines->start;
+    while (source_line(lines, &p->text)) {
+        p->line = lines->line;
         if (ascii_space(p->text.ptr[0])) {
             msg_warn("%s, line %d: logical line must not start with whitespace: \"%.*s\"",
                      p->mcf->path, p->line, SPAN_ARG(p->text));
@@ -224,17 +233,17 @@ struct master_cf *master_cf_parse(const struct config *cfg, const char *path,
 {
     struct arena *arena = arena_new();
     struct parser p = {.cfg = cfg, .err = err};
-    struct lines lines;
+    struct source lines;
     bool ok;
 
     p.mcf = arena_alloc(arena, sizeof *p.mcf);
     p.mcf->arena = arena;
     p.mcf->path = arena_str(arena, path);
-    lines_init(&lines, text);
+    source_init(&lines, path, text);
     ok = text.len && memchr(text.ptr, '\0', text.len)
              ? err_set(err, "%s: the file holds a NUL byte", path)
              : parse_lines(&p, &lines);
-    lines_free(&lines);
+    source_free(&lines);
     if (ok)
         return p.mcf;
     arena_free(arena);

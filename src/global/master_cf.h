@@ -9,6 +9,8 @@ enum service_type { SERVICE_INET, SERVICE_UNIX, SERVICE_UNIX_DGRAM, SERVICE_FIFO
 const char *service_type_name(enum service_type type); /* "inet", "unix-dgram", ... */
 bool service_type_parse(struct span name, enum service_type *type_out);
 
+#define MASTER_FIELD_COUNT 8
+
 struct master_entry {
     const char *name; /* first field: "smtp", "127.0.0.1:10025", "cleanup" */
     enum service_type type;
@@ -19,6 +21,7 @@ struct master_entry {
     bool wakeup_if_used;   /* "?" suffix: only if the service has been used */
     int64_t process_limit; /* 0: no limit; "-": default_process_limit */
     const char *command;   /* program name */
+    const char *fields[MASTER_FIELD_COUNT]; /* name, type, ..., command as written */
     const char *const *argv; /* arguments after the command, braces removed, "-o"
                                 settings kept as two elements; NULL-terminated */
     size_t argc;
