@@ -6,8 +6,9 @@
  *   for reuse in a pool (cleanup, delivery agents, bounce).
  * - ipc_mux: one connection a process; requests of all fibers are multiplexed by
  *   id and written once a loop tick (rewrite, anvil, qmgr).
- * A server that went away is reconnected: a request on a pooled connection that
- * the server had closed is repeated once on a new one; nothing else is repeated. */
+ * A server that went away is reconnected: a request of ipc_call on a pooled
+ * connection that the server closed before it had read all of the request is
+ * repeated once on a new one; nothing else is repeated. */
 #ifndef UTIL_IPC_H
 #define UTIL_IPC_H
 
@@ -29,6 +30,7 @@ const char *ipc_status_text(enum ipc_status status);
 /* Next frame; borrowed until the next read on s. STREAM_ERROR with errno EPROTO
  * for a broken frame. */
 enum stream_status ipc_read_frame(struct stream *s, struct frame *frame_out);
+/* Buffered: goes out with stream_flush or before the next wait for input on s. */
 enum stream_status ipc_write_frames(struct stream *s, const struct strbuf *frames);
 /* Server side: read and check the preamble. */
 enum stream_status ipc_read_preamble(struct stream *s);
