@@ -441,8 +441,11 @@ void dns_parse_reply(struct arena *arena, struct span reply, enum dns_type type,
     result_out->ttl = TTL_MAX;
     if ((type == DNS_CNAME || walk_chain(&b, &current)) && collect(&b, type, &current))
         result_out->status = result_out->count > 0 ? DNS_OK : empty_status(&b);
-    if (result_out->status == DNS_FAIL)
+    if (result_out->status == DNS_FAIL) {
+        result_out->records = NULL;
+        result_out->count = 0;
         result_out->ttl = 0;
+    }
     if (result_out->status == DNS_NOTFOUND || result_out->status == DNS_NODATA) {
         uint32_t ttl = negative_ttl(&msg);
 

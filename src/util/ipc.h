@@ -20,7 +20,7 @@ enum ipc_status {
     IPC_UNAVAILABLE, /* cannot connect */
     IPC_LOST,        /* connection ended in the middle */
     IPC_TIMEOUT,
-    IPC_BROKEN,      /* the server sent nonsense */
+    IPC_BROKEN, /* the server sent nonsense */
     IPC_CANCELLED,
 };
 const char *ipc_status_text(enum ipc_status status);
@@ -50,10 +50,11 @@ void ipc_pool_free(struct ipc_pool *pool);
  * most timeout_ms. */
 enum ipc_status ipc_pool_get(struct ipc_pool *pool, struct ipc_conn **conn_out,
                              bool *fresh_out);
-void ipc_pool_put(struct ipc_pool *pool, struct ipc_conn *conn); /* healthy: keep */
+void ipc_pool_put(struct ipc_pool *pool, struct ipc_conn *conn);  /* healthy: keep */
 void ipc_pool_drop(struct ipc_pool *pool, struct ipc_conn *conn); /* close */
 /* Buffer one frame; written by ipc_conn_flush or ipc_conn_reply. Build it with:
- *   struct strbuf *sb = ipc_conn_begin(conn); frame_str(sb, ...); ipc_conn_end(conn); */
+ *   struct strbuf *sb = ipc_conn_begin(conn); frame_str(sb, ...); ipc_conn_end(conn);
+ */
 struct strbuf *ipc_conn_begin(struct ipc_conn *conn);
 void ipc_conn_end(struct ipc_conn *conn);
 enum ipc_status ipc_conn_flush(struct ipc_conn *conn);
