@@ -330,6 +330,11 @@ static void warn_option(struct config_usage *usage, struct span name, struct spa
     warn_setting(usage, usage->mcf->path, name, value);
 }
 
+void config_usage_warn_unused_options(struct config_usage *usage)
+{
+    each_option(usage, warn_option);
+}
+
 void config_usage_warn_unused(struct config_usage *usage)
 {
     size_t count;
@@ -340,7 +345,7 @@ void config_usage_warn_unused(struct config_usage *usage)
             warn_setting(usage, usage->cfg->store->path, settings[i]->node.key,
                          span_str(settings[i]->raw));
     free(settings);
-    each_option(usage, warn_option);
+    config_usage_warn_unused_options(usage);
 }
 
 void config_warn_unused(const struct config *cfg)

@@ -36,6 +36,7 @@ void config_usage_warn_undefined(struct config_usage *usage);
 /* "FILE: unused parameter: NAME=VALUE", in the order of the files; and settings that
  * have a successor. */
 void config_usage_warn_unused(struct config_usage *usage);
+void config_usage_warn_unused_options(struct config_usage *usage); /* master.cf only */
 
 /* Split the argument of "-o". False: no '='. */
 bool config_usage_split(struct span setting, struct span *name_out,

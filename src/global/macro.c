@@ -195,14 +195,14 @@ static int compare_digits(struct span a, struct span b)
 static bool parse_level(struct span text, struct span parts[3], struct err *err)
 {
     struct span rest = text;
+    bool ok = true;
     int count = 0;
 
-    for (; count < 3 && rest.ptr; count++) {
+    for (; ok && count < 3 && (rest.ptr || !count); count++) {
         parts[count] = span_cut(&rest, '.');
-        if (!span_all_digits(parts[count]))
-            break;
+        ok = span_all_digits(parts[count]);
     }
-    if (!count || rest.ptr || !span_all_digits(parts[count - 1]))
+    if (!ok || rest.ptr)
         return err_set(err, "malformed compatibility level syntax: \"%.*s\"",
                        SPAN_ARG(text));
     while (count < 3)

@@ -114,8 +114,15 @@ bool edit_text(struct strbuf *out, struct span text, const char *path, char mode
     while (args[count])
         count++;
     ed.edits = xcalloc(count, sizeof *ed.edits);
-    for (; ok && ed.count < count; ed.count++)
-        ok = parse_edit(&ed.edits[ed.count], args[ed.count], mode, err);
+    for (; ok && ed.count < count; ed.count++) {
+        struct edit *edit = &ed.edits[ed.count], *earlier;
+
+        ok = parse_edit(edit, args[ed.count], mode, err);
+        earlier = find_edit(&ed, edit->name);
+        if (ok && mode == 'e' && earlier)
+            msg_warn("ignoring earlier request: '%.*s = %.*s'", SPAN_ARG(earlier->name),
+                     SPAN_ARG(earlier->value));
+    }
     while (ok && text.len)
         edit_line(&ed, span_cut(&text, '\n'));
     for (size_t i = 0; ok && mode == 'e' && i < count; i++) {

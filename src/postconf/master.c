@@ -8,8 +8,7 @@
 static const char *const field_names[MASTER_FIELD_COUNT] = {
     "service", "type", "private", "unprivileged", "chroot", "wakeup", "process_limit",
     "command"};
-/* Where each column starts, from the end of the one before. */
-static const int field_widths[MASTER_FIELD_COUNT] = {10, 5, 7, 7, 7, 7, 7, 0};
+static const size_t columns[MASTER_FIELD_COUNT] = {0, 11, 17, 25, 33, 41, 49, 57};
 
 /* "service/type/item"; parts not given match everything. */
 struct request {
@@ -101,6 +100,18 @@ static void put_arguments(struct strbuf *out, const struct master_entry *entry, 
     }
 }
 
+/* In columns; after a long field the next ones catch up. */
+static void put_fields(struct strbuf *out, const struct master_entry *entry)
+{
+    for (size_t i = 0; i < MASTER_FIELD_COUNT; i++) {
+        if (i)
+            strbuf_add_char(out, ' ');
+        while (out->len < columns[i])
+            strbuf_add_char(out, ' ');
+        strbuf_add_str(out, entry->fields[i]);
+    }
+}
+
 static void show_entries(struct postconf *pc, struct request *request)
 {
     struct strbuf line = STRBUF_INIT;
@@ -111,9 +122,7 @@ static void show_entries(struct postconf *pc, struct request *request)
         if (!request_matches(request, entry, NULL))
             continue;
         strbuf_reset(&line);
-        for (size_t j = 0; j < MASTER_FIELD_COUNT; j++)
-            strbuf_addf(&line, j + 1 < MASTER_FIELD_COUNT ? "%-*s " : "%-*s",
-                        field_widths[j], entry->fields[j]);
+        put_fields(&line, entry);
         put_arguments(&line, entry, pc->options.fold);
         puts(line.ptr);
     }

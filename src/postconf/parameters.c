@@ -50,7 +50,7 @@ static const char *item_value(struct postconf *pc, const struct item *item)
     struct err err;
     const char *value = "";
 
-    if (pc->options.expand) {
+    if (pc->options.expand && !(item->row && item->row->kind == PARAM_RAW)) {
         if (!config_lookup(pc->cfg, span_str(item->name), &value, &err))
             msg_fatal("%s", err.text);
     } else if (item->row) {

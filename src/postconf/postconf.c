@@ -34,7 +34,7 @@ static unsigned parse_classes(const char *text)
             if (span_ieq_str(word, classes[i].name))
                 bits |= classes[i].class;
         if (bits == before)
-            msg_fatal("unknown parameter class: \"%.*s\" in \"%s\"", SPAN_ARG(word), text);
+            msg_fatal("unknown -C option value \"%.*s\" in \"%s\"", SPAN_ARG(word), text);
     }
     return bits;
 }
@@ -98,7 +98,11 @@ static void parse_option(struct options *options, int letter)
 static void check_options(const struct options *options)
 {
     bool master = options->subject && options->subject != 'p';
+    bool edits = options->mode && strchr("eX#", options->mode);
 
+    if (edits && (options->values_only || options->names_only))
+        msg_fatal("specify one of -%c -%c", options->mode,
+                  options->values_only ? 'h' : 'H');
     if (options->values_only && options->names_only)
         msg_fatal("specify one of -h -H");
     if (master && options->mode)
@@ -114,8 +118,7 @@ static void imply_edit(struct options *options, char **args)
         return;
     for (; *args; args++)
         if (strchr(*args, '='))
-            set_mode(options, options->mode == 'X' || options->mode == '#' ? options->mode
-                                                                            : 'e');
+            set_mode(options, 'e');
 }
 
 static void open_configuration(struct postconf *pc)
@@ -155,7 +158,9 @@ static void show_configuration(struct postconf *pc, char **args)
     }
     if (fflush(stdout) != 0)
         msg_fatal("write error on standard output");
-    if (warn)
+    if (warn && pc->options.subject && pc->options.subject != 'p')
+        config_usage_warn_unused_options(pc->usage);
+    else if (warn)
         config_usage_warn_unused(pc->usage);
     config_usage_free(pc->usage);
     master_cf_free(pc->mcf);
