@@ -55,12 +55,14 @@ struct master_service {
     struct list processes; /* struct master_process, retiring ones too */
     bool watching;
     bool used;         /* has had work from clients since start */
+    bool exposed;      /* to the network: has stress */
+    bool stress;       /* was full lately; processes run with -o stress=yes */
     bool limit_warned; /* in the present spell of being full */
     int64_t limit_warned_at;
     bool throttled;
     unsigned failures; /* within the window that starts at failures_since */
     int64_t failures_since, wakeup_due;
-    struct loop_timer wakeup_timer, throttle_timer;
+    struct loop_timer wakeup_timer, throttle_timer, stress_timer;
 };
 
 struct master_process {
@@ -135,6 +137,8 @@ void master_service_failed(struct master_service *service, bool was_ready);
 void master_service_nudge(struct master_service *service); /* processes with room */
 /* Start nothing for a while. */
 void master_service_pause(struct master_service *service, int64_t pause_ms);
+void master_service_keep_stress(struct master_service *service,
+                                const struct master_service *old);
 bool master_service_is_postlog(const struct master_service *service);
 
 /* master_process.c */

@@ -105,6 +105,10 @@ static char **make_argv(const struct master_service *service, size_t quota,
         argv[n++] = "-i";
     if (service->master->options.debug)
         argv[n++] = "-D";
+    if (service->exposed) {
+        argv[n++] = "-o";
+        argv[n++] = service->stress ? "stress=yes" : "stress=";
+    }
     for (size_t i = 0; i < entry->argc; i++)
         argv[n++] = arena_str(arena, entry->argv[i]);
     return argv;

@@ -6,6 +6,7 @@
 #include "util/msg.h"
 
 #define LIMIT_WARN_MS   60000 /* between two warnings about one service's limit */
+#define STRESS_MS       1000000 /* after the last time that it was full */
 #define FAILURE_SPAN_MS 60000 /* window in which failures are counted */
 
 bool master_service_is_postlog(const struct master_service *service)
@@ -125,6 +126,57 @@ static void warn_limit(struct master_service *service)
              "stress-adapting configuration settings");
 }
 
+static void retire_all(struct master_service *service)
+{
+    list_each(link, &service->processes)
+    {
+        struct master_process *process = list_entry(link, struct master_process, link);
+
+        if (!process->retiring)
+            process_retire(process);
+    }
+    master_service_update(service);
+}
+
+static void on_stress_over(void *arg)
+{
+    struct master_service *service = arg;
+
+    service->stress = false;
+    retire_all(service);
+}
+
+/* Processes learn of stress when they start: the present ones finish their
+ * sessions, and successors take new ones with the settings for stress. */
+static void enter_stress(struct master_service *service)
+{
+    bool already = service->stress;
+
+    service->stress = true;
+    loop_timer_set(&service->stress_timer, STRESS_MS, on_stress_over, service);
+    if (!already)
+        retire_all(service);
+}
+
+void master_service_keep_stress(struct master_service *service,
+                                const struct master_service *old)
+{
+    if (!old->stress || !service->exposed)
+        return;
+    service->stress = true;
+    loop_timer_set(&service->stress_timer, STRESS_MS, on_stress_over, service);
+}
+
+/* Only clients on the network are told to hurry: a local service that is full is
+ * just busy. */
+static void note_full(struct master_service *service)
+{
+    if (!service->exposed)
+        return;
+    warn_limit(service);
+    enter_stress(service);
+}
+
 static void on_listener_ready(struct evfd *ev, void *arg)
 {
     struct master_service *service = arg;
@@ -138,7 +190,7 @@ static void on_listener_ready(struct evfd *ev, void *arg)
         process_start(service, slot, quota);
         master_service_update(service);
     } else if (tally.with_room == 0 && !plan_is_unlimited(&service->plan)) {
-        warn_limit(service);
+        note_full(service);
     }
 }
 
@@ -202,7 +254,7 @@ void master_service_update(struct master_service *service)
         service->limit_warned = false;
     if (tally.idle > 0)
         master_service_unwatch(service);
-    else if (room || (full && !service->limit_warned))
+    else if (room || (full && service->exposed && !service->limit_warned))
         watch(service);
     else
         master_service_unwatch(service);

@@ -56,6 +56,42 @@ static char *program_path(const struct config *cfg, const char *command)
     return strbuf_detach(&sb);
 }
 
+/* A limit of this service alone, as "-o name=value" in master.cf, or the general
+ * one. */
+static bool service_limit(const struct master_entry *entry, const char *name,
+                          int64_t general, int64_t minimum, int64_t *value_out,
+                          struct err *err)
+{
+    *value_out = general;
+    for (size_t i = 0; i + 1 < entry->argc; i++) {
+        struct span value = span_str(entry->argv[i + 1]), word;
+
+        if (strcmp(entry->argv[i], "-o") != 0)
+            continue;
+        word = span_cut(&value, '=');
+        if (!span_eq_str(span_trim(word), name))
+            continue;
+        if (!span_i64(span_trim(value), value_out) || *value_out < minimum)
+            return err_set(err, "bad value: -o %s", entry->argv[i + 1]);
+    }
+    return true;
+}
+
+static bool make_plan(const struct config *cfg, struct master_service *service,
+                      size_t cores, struct err *err)
+{
+    const struct master_entry *entry = service->entry;
+    int64_t sessions, processes;
+
+    if (!service_limit(entry, "service_session_limit", cfg->service_session_limit, 1,
+                       &sessions, err) ||
+        !service_limit(entry, "service_process_limit", cfg->service_process_limit, 0,
+                       &processes, err))
+        return false;
+    service->plan = plan_make(entry->process_limit, sessions, processes, cores);
+    return true;
+}
+
 static bool add_service(struct master *master, struct master_set *set,
                         const struct master_entry *entry, struct err *err)
 {
@@ -64,11 +100,10 @@ static bool add_service(struct master *master, struct master_set *set,
     service->master = master;
     service->entry = entry;
     service->program = program_path(set->cfg, entry->command);
-    service->plan = plan_make(entry->process_limit, set->cfg->service_session_limit,
-                              set->cfg->service_process_limit, master->cores);
     list_init(&service->processes);
     list_append(&set->services, &service->link);
-    if (sockets_claim(master, set->cfg, service, err))
+    if (make_plan(set->cfg, service, master->cores, err) &&
+        sockets_claim(master, set->cfg, service, err))
         return true;
     return err_prefix(err, "%s: line %d: service %s", set->mcf->path, entry->line,
                       entry->name);
@@ -144,9 +179,11 @@ static void hand_over(struct master *master, struct master_service *old,
     master_service_unwatch(old);
     loop_timer_cancel(&old->wakeup_timer);
     loop_timer_cancel(&old->throttle_timer);
+    loop_timer_cancel(&old->stress_timer);
     if (twin) {
         twin->used = old->used;
         twin->limit_warned_at = old->limit_warned_at;
+        master_service_keep_stress(twin, old);
     }
     list_each_safe(link, &old->processes)
     {

@@ -193,6 +193,7 @@ static bool claim_addr(struct inet_claim *claim, const struct net_addr *addr,
         if (!sock)
             return false;
     }
+    claim->service->exposed |= !net_addr_is_loopback(addr);
     return add_listener(claim->service, sock, err);
 }
 

@@ -85,12 +85,15 @@ void service_release(struct service *svc);
 /* Ask for an orderly end of this process now, e.g. because a table changed. */
 void service_retire(struct service *svc);
 
-/* For sessions that serve request after request on one connection (cleanup, bounce,
- * delivery agents, SMTP command lines): wait for input that starts the next one.
- * True also when the peer has closed: the next read tells. False: the time limit of
- * the stream passed, or the process retires or stops: end the session. On false
- * nothing has been read. */
+/* Wait for input that starts the next request or command. True also when the peer
+ * has closed: the next read tells. False: the time limit of the stream passed, or
+ * the session must end now; then nothing has been read.
+ * service_session_wait: for internal clients, which reconnect (cleanup, bounce,
+ * delivery agents): ends when the process retires (reload) or stops.
+ * service_command_wait: for sessions that a reload must not cut off (SMTP, QMQP):
+ * ends only when the system stops; the caller may still tell the peer why. */
 bool service_session_wait(struct service *svc, struct stream *stream);
+bool service_command_wait(struct service *svc, struct stream *stream);
 
 /* What a crash log names: "session" text of the current fiber, such as a client's
  * name[addr] or a queue id; copied, at most 127 bytes. */

@@ -27,13 +27,17 @@ struct service_listener {
     bool watched;
 };
 
+/* Whether a session may be cancelled at once: between requests when the process
+ * retires, between commands when the system stops. */
+enum session_wait { SESSION_BUSY, SESSION_WAIT_REQUEST, SESSION_WAIT_COMMAND };
+
 /* A fiber that works for a client: a connection, or one multiplexed request. */
 struct service_session {
     struct service_frame *frame;
     struct hash_node node; /* in frame->notes while the fiber runs */
     struct list link;      /* in frame->sessions */
     struct fiber *fiber;
-    bool waiting; /* for the next request: may be cancelled at once */
+    enum session_wait waiting;
     int fd;
     struct net_addr peer;
     char note[SERVICE_NOTE_MAX];
@@ -54,6 +58,7 @@ struct service_frame {
     struct evfd status_ev;
     struct service_status sent; /* last status that master has */
     bool ended; /* master is gone */
+    bool woken_early; /* before the process was ready */
     struct loop_task status_task;
     struct loop_timer status_retry, idle_timer, stop_timer, accept_timer, watchdog;
 

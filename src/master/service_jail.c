@@ -3,32 +3,41 @@
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "master/service_frame.h"
 #include "master/service_lock.h"
 #include "util/msg.h"
 
-#define LOCK_WAIT_S   100 /* for an older process to end */
 #define LOCK_RETRY_MS 50
 
-/* Wait, but not longer than master lives. */
-static void wait_a_little(const struct service_frame *frame)
+/* Wait, but only as long as master wants this process. Its other orders are for
+ * later: a wake-up is remembered, the rest does not matter to a new process. */
+static void wait_a_little(struct service_frame *frame)
 {
-    struct pollfd pfd = {.fd = SERVICE_STATUS_FD, .events = 0};
+    struct pollfd pfd = {.fd = SERVICE_STATUS_FD, .events = POLLIN};
+    struct service_order order;
 
-    if (poll(&pfd, 1, LOCK_RETRY_MS) > 0 && (pfd.revents & POLLHUP))
-        msg_fatal("%s: the master daemon is gone", frame->svc.name);
+    if (poll(&pfd, 1, LOCK_RETRY_MS) <= 0)
+        return;
+    if (recv(SERVICE_STATUS_FD, &order, sizeof order, MSG_DONTWAIT) !=
+            (ssize_t)sizeof order ||
+        order.command == SERVICE_CMD_RETIRE || order.command == SERVICE_CMD_STOP)
+        exit(0);
+    if (order.command == SERVICE_CMD_WAKEUP)
+        frame->woken_early = true;
 }
 
-/* The lock stays with the process; a second process of the service may exist only
- * because of a reload, or because somebody started a second master. */
+/* The lock stays with the process; a second process of the service exists for a
+ * while after a reload, until the first has finished what it was doing. */
 void jail_lock(struct service_frame *frame)
 {
     struct service *svc = &frame->svc;
     const char *path = arena_printf(svc->arena, "%s/%s.%s",
                                     svc->cfg->process_id_directory, svc->type, svc->name);
-    int64_t deadline = loop_now_exact() + LOCK_WAIT_S * 1000;
+    int64_t deadline = loop_now_exact() + svc->cfg->daemon_timeout * 1000;
     struct err err;
     int fd;
 

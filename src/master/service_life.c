@@ -278,4 +278,6 @@ void life_start(struct service_frame *frame)
     /* Differs from any real status, so that the first one is always sent. */
     frame->sent = (struct service_status){.retiring = 2};
     life_changed(frame);
+    if (frame->woken_early)
+        session_trigger(frame, SPAN_LIT("W"));
 }

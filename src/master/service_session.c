@@ -191,21 +191,32 @@ void session_spawn(struct service_frame *frame, int fd, const struct net_addr *p
     life_changed(frame);
 }
 
-bool service_session_wait(struct service *svc, struct stream *stream)
+static bool session_wait(struct service *svc, struct stream *stream,
+                         enum session_wait kind)
 {
     struct service_session *session = session_self(svc->frame);
     enum stream_status status;
 
     if (stream_peek(stream).len > 0)
         return true;
-    if (svc->retiring)
+    if (svc->stopping || (svc->retiring && kind == SESSION_WAIT_REQUEST))
         return false;
     if (session)
-        session->waiting = true;
+        session->waiting = kind;
     status = stream_wait_input(stream);
     if (session)
-        session->waiting = false;
+        session->waiting = SESSION_BUSY;
     return status == STREAM_OK && !fiber_cancelled();
+}
+
+bool service_session_wait(struct service *svc, struct stream *stream)
+{
+    return session_wait(svc, stream, SESSION_WAIT_REQUEST);
+}
+
+bool service_command_wait(struct service *svc, struct stream *stream)
+{
+    return session_wait(svc, stream, SESSION_WAIT_COMMAND);
 }
 
 void session_cancel_waiting(struct service_frame *frame)
@@ -215,7 +226,8 @@ void session_cancel_waiting(struct service_frame *frame)
         struct service_session *session =
             list_entry(link, struct service_session, link);
 
-        if (session->waiting)
+        if (session->waiting == SESSION_WAIT_REQUEST ||
+            (session->waiting == SESSION_WAIT_COMMAND && frame->svc.stopping))
             fiber_cancel(session->fiber);
     }
 }

