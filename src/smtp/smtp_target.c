@@ -232,8 +232,10 @@ size_t smtp_target_hosts(struct smtp_delivery *d, struct span nexthop,
     }
     if (!set_port(&t, port))
         return 0;
-    if (nexthop.ptr[0] == '[')
+    if (host.ptr[0] == '[') {
+        host = span_first(span_skip(host, 1), host.len - 2);
         use_mx = false;
+    }
     if (use_mx)
         add_by_mx(&t, host);
     else

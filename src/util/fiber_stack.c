@@ -32,7 +32,7 @@
 /* A few pooled stacks stay warm; the memory of the others is given back, which
  * leaves only address space. */
 #define POOL_CLASSES 4
-#define POOL_WARM    32
+#define POOL_WARM    256
 #define POOL_MAX     512
 
 struct stack_pool {

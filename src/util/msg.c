@@ -1,6 +1,7 @@
 #include "util/msg.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -244,7 +245,7 @@ void msg_flush(void)
     struct span lines = strbuf_span(&msg_log.batch);
     int saved_errno = errno;
 
-    if (lines.len > 0 && msg_log.pid == getpid()) {
+    if (lines.len > 0) {
         if (msg_log.type == MSG_SINK_SYSLOG)
             flush_syslog(lines);
         else if (msg_log.type == MSG_SINK_POSTLOG)
@@ -316,23 +317,36 @@ static void add_stamp(struct strbuf *sb)
     strbuf_add_span(sb, strbuf_span(&msg_log.stamp));
 }
 
+/* After fork() the parent's lines are still the parent's to write. */
+static void after_fork(void)
+{
+    strbuf_reset(&msg_log.batch);
+    msg_log.pid = 0;
+}
+
+static void know_pid(void)
+{
+    static bool watching;
+
+    if (!watching)
+        pthread_atfork(NULL, NULL, after_fork);
+    watching = true;
+    if (msg_log.pid == 0)
+        msg_log.pid = getpid();
+}
+
 static void add_line(enum msg_level level, struct span text)
 {
     struct strbuf *sb = &msg_log.batch;
-    pid_t pid = getpid();
 
-    /* After fork() the parent's lines are still the parent's to write. */
-    if (pid != msg_log.pid)
-        strbuf_reset(sb);
-    msg_log.pid = pid;
-
+    know_pid();
     if (msg_log.type == MSG_SINK_SYSLOG)
         strbuf_addf(sb, "<%d>", msg_log.facility | levels[level].severity);
     add_stamp(sb);
     if (msg_log.type != MSG_SINK_SYSLOG)
         strbuf_addf(sb, " %s", msg_log.host);
     strbuf_addf(sb, " %s[%ld]: %s", msg_log.ident[0] ? msg_log.ident : "unknown",
-                (long)pid, levels[level].tag);
+                (long)msg_log.pid, levels[level].tag);
     add_text(sb, text);
     strbuf_add_char(sb, '\n');
 }
