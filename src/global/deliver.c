@@ -95,10 +95,10 @@ static bool trace(struct deliver *d, struct deliver_request *req,
                          &entry);
 }
 
-static void finish_verify(struct deliver *d, struct deliver_request *req, size_t i,
-                          const char *relay, const struct dsn *dsn, const char *verdict)
+static void finish_verify(struct deliver *d, struct deliver_request *req,
+                          const struct recipient *rcpt, const char *relay,
+                          const struct dsn *dsn, const char *verdict)
 {
-    const struct recipient *rcpt = &req->env.rcpts[i];
     struct dsn entry = *dsn;
 
     entry.action = verdict;
@@ -110,14 +110,12 @@ static void finish_verify(struct deliver *d, struct deliver_request *req, size_t
     mark_done(req, rcpt);
 }
 
-void deliver_sent(struct deliver *d, struct deliver_request *req, size_t i,
-                  const char *relay, const struct dsn *dsn)
+static void report_sent(struct deliver *d, struct deliver_request *req,
+                        const struct recipient *rcpt, const char *relay,
+                        const struct dsn *dsn)
 {
-    const struct recipient *rcpt = &req->env.rcpts[i];
-
-    set_reported(req, i);
     if (only_verify(req)) {
-        finish_verify(d, req, i, relay, dsn, "deliverable");
+        finish_verify(d, req, rcpt, relay, dsn, "deliverable");
         return;
     }
     if (((req->flags & DELIVER_RECORD) || (rcpt->notify & NOTIFY_SUCCESS)) &&
@@ -144,15 +142,14 @@ static void soft_bounce(struct deliver *d, struct deliver_request *req,
     defer(d, req, rcpt, relay, &soft, "SOFTBOUNCE");
 }
 
-void deliver_bounced(struct deliver *d, struct deliver_request *req, size_t i,
-                     const char *relay, const struct dsn *dsn)
+static void report_bounced(struct deliver *d, struct deliver_request *req,
+                            const struct recipient *rcpt, const char *relay,
+                            const struct dsn *dsn)
 {
-    const struct recipient *rcpt = &req->env.rcpts[i];
     struct dsn entry = *dsn;
 
-    set_reported(req, i);
     if (only_verify(req)) {
-        finish_verify(d, req, i, relay, dsn, "undeliverable");
+        finish_verify(d, req, rcpt, relay, dsn, "undeliverable");
         return;
     }
     if (d->cfg->soft_bounce) {
@@ -172,21 +169,75 @@ void deliver_bounced(struct deliver *d, struct deliver_request *req, size_t i,
     mark_done(req, rcpt);
 }
 
-void deliver_deferred(struct deliver *d, struct deliver_request *req, size_t i,
-                      const char *relay, const struct dsn *dsn)
+static void report_deferred(struct deliver *d, struct deliver_request *req,
+                            const struct recipient *rcpt, const char *relay,
+                            const struct dsn *dsn)
 {
-    const struct recipient *rcpt = &req->env.rcpts[i];
     struct dsn entry = *dsn;
 
-    set_reported(req, i);
     if (only_verify(req)) {
-        finish_verify(d, req, i, relay, dsn, "undeliverable");
+        finish_verify(d, req, rcpt, relay, dsn, "undeliverable");
         return;
     }
     entry.action = "delayed";
     if (req->flags & DELIVER_RECORD)
         trace(d, req, rcpt, relay, &entry);
     defer(d, req, rcpt, relay, &entry, "deferred");
+}
+
+void deliver_sent(struct deliver *d, struct deliver_request *req, size_t i,
+                  const char *relay, const struct dsn *dsn)
+{
+    set_reported(req, i);
+    report_sent(d, req, &req->env.rcpts[i], relay, dsn);
+}
+
+void deliver_bounced(struct deliver *d, struct deliver_request *req, size_t i,
+                     const char *relay, const struct dsn *dsn)
+{
+    set_reported(req, i);
+    report_bounced(d, req, &req->env.rcpts[i], relay, dsn);
+}
+
+void deliver_deferred(struct deliver *d, struct deliver_request *req, size_t i,
+                      const char *relay, const struct dsn *dsn)
+{
+    set_reported(req, i);
+    report_deferred(d, req, &req->env.rcpts[i], relay, dsn);
+}
+
+bool deliver_part(struct deliver *d, struct deliver_request *req,
+                  const struct recipient *part, const char *relay, const struct dsn *dsn)
+{
+    struct recipient rcpt = *part;
+    bool incomplete = req->reply->incomplete, final;
+
+    rcpt.offset = 0; /* the recipient that was expanded is marked at its end */
+    req->reply->incomplete = false;
+    if (dsn->status[0] == '2')
+        report_sent(d, req, &rcpt, relay, dsn);
+    else if (dsn->status[0] == '5')
+        report_bounced(d, req, &rcpt, relay, dsn);
+    else
+        report_deferred(d, req, &rcpt, relay, dsn);
+    final = !req->reply->incomplete;
+    req->reply->incomplete |= incomplete;
+    return final;
+}
+
+bool deliver_trace(struct deliver *d, struct deliver_request *req, size_t i,
+                   const char *relay, const struct dsn *dsn)
+{
+    return trace(d, req, &req->env.rcpts[i], relay, dsn);
+}
+
+void deliver_parts_done(struct deliver_request *req, size_t i, bool final)
+{
+    set_reported(req, i);
+    if (final)
+        mark_done(req, &req->env.rcpts[i]);
+    else
+        req->reply->incomplete = true;
 }
 
 void deliver_status(struct deliver *d, struct deliver_request *req, size_t i,
@@ -223,7 +274,7 @@ static bool open_queue_file(struct deliver *d, struct deliver_request *req)
         msg_warn("%s: open %s: %s", req->queue_id, req->queue_name, strerror(errno));
         return false;
     }
-    if (lock_try(req->fd, LOCK_FLOCK, LOCK_EXCLUSIVE) == LOCK_OK)
+    if (lock_try(req->fd, LOCK_FLOCK, LOCK_SHARED) == LOCK_OK)
         return true;
     msg_info("%s: skipped, still being delivered", req->queue_id);
     close(req->fd);

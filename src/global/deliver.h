@@ -3,7 +3,8 @@
  *
  * Protocol on private/<transport>: frames, one request at a time a connection;
  * request = struct deliver_request, reply = status=0|errors dsn... The agent holds
- * an exclusive flock on the queue file while it works.
+ * a shared flock on the queue file while it works: several agents may deliver the
+ * same message, and who wants to be sure that none does takes an exclusive one.
  *
  * A recipient is finished when it was delivered or bounced. It is marked done in the
  * file (R -> D) at once, so that a crash after that never delivers it twice. */
@@ -24,6 +25,8 @@ enum deliver_flag {
 
 struct deliver_reply {
     bool incomplete;   /* some recipient is not finished: try again later */
+    bool bounced;      /* something was added to the bounce log */
+    bool traced;       /* something was added to the trace log */
     bool site_failed;  /* concurrency feedback: the destination failed */
     struct dsn dsn;    /* why, when site_failed */
 };
@@ -77,6 +80,17 @@ void deliver_deferred(struct deliver *d, struct deliver_request *req, size_t rcp
  * applies). */
 void deliver_status(struct deliver *d, struct deliver_request *req, size_t rcpt,
                     const char *relay, const struct dsn *dsn);
+/* For an agent that turns one recipient into several deliveries (aliases): report the
+ * fate of each under an address of its own, by the first digit of dsn->status, then
+ * end the recipient itself by one call of deliver_parts_done. deliver_part tells
+ * whether the part is final (delivered or bounced); deliver_trace only adds to the
+ * trace log, as for "alias expanded", and is false when that log is away. */
+bool deliver_part(struct deliver *d, struct deliver_request *req,
+                  const struct recipient *part, const char *relay,
+                  const struct dsn *dsn);
+bool deliver_trace(struct deliver *d, struct deliver_request *req, size_t rcpt,
+                   const char *relay, const struct dsn *dsn);
+void deliver_parts_done(struct deliver_request *req, size_t rcpt, bool final);
 void deliver_concurrency_failure(struct deliver_request *req, const struct dsn *dsn);
 bool deliver_rcpt_is_reported(const struct deliver_request *req, size_t rcpt);
 
