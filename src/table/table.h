@@ -89,6 +89,10 @@ bool table_unlock(struct table *table, struct err *err);
  * the log line "table X has changed -- restarting". Cheap (one stat a call). */
 bool table_changed(const struct table *table);
 
+/* Next of several "type:name" or "{ ... }" elements separated by commas and white
+ * space; braces anywhere in an element keep it together. */
+bool table_next_element(struct span *rest, struct span *element_out);
+
 /* Known types in alphabetic order, for "postconf -m"; NULL behind the last. */
 const char *table_type_name(size_t index);
 /* Can postmap build this type? */

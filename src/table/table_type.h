@@ -59,9 +59,6 @@ void table_watch(struct table *table, const char *path, int fd);
 bool table_file_changed(const struct table *table); /* what watching says */
 /* Setting of main.cf, or otherwise. */
 int64_t table_param_num(const struct table *table, const char *name, int64_t otherwise);
-/* Next of several "type:name" or "{ ... }" elements separated by commas and white
- * space; braces anywhere in an element keep it together. */
-bool table_next_element(struct span *rest, struct span *element_out);
 /* "{ ... }" text of the inline forms: the inside, or false. */
 bool table_inline_text(const struct table *table, struct span *inside_out);
 

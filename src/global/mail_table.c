@@ -1,0 +1,25 @@
+#include "global/mail_table.h"
+
+static const char *param(void *arg, const char *name)
+{
+    return config_value(arg, name);
+}
+
+const struct table_env *mail_table_env(const struct config *cfg)
+{
+    struct table_env *env = arena_alloc(cfg->arena, sizeof(*env));
+
+    env->param = param;
+    env->arg = (void *)cfg;
+    return env;
+}
+
+unsigned mail_table_flags(const struct config *cfg)
+{
+    return cfg->smtputf8_enable ? TABLE_UTF8 : 0;
+}
+
+struct maps *mail_maps(const struct config *cfg, const char *title, const char *names)
+{
+    return maps_open(mail_table_env(cfg), title, names, mail_table_flags(cfg));
+}
