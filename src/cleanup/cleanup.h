@@ -102,7 +102,7 @@ void cleanup_header_record(struct cleanup_msg *msg, int type, struct span data);
  * the message has none. */
 void cleanup_header_end(struct cleanup_msg *msg, bool add_empty_line);
 
-/* cleanup_header_address.c: rewrite the addresses of a header value into out.
+/* cleanup_address.c: rewrite the addresses of a header value into out.
  * False when it stays as it was. */
 bool cleanup_header_addresses(struct cleanup_msg *msg, struct span value, bool is_sender,
                               struct strbuf *out);
