@@ -24,9 +24,9 @@ static bool is_fifo(const char *path)
     return stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
-static int open_endpoint(const struct config *cfg, const char *path)
+static int open_endpoint(const struct config *cfg, const char *path, bool fifo)
 {
-    if (is_fifo(path))
+    if (fifo)
         return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
     return net_connect_unix_blocking(path, (int)cfg->trigger_timeout);
 }
@@ -44,10 +44,11 @@ static bool kick(const struct config *cfg, const char *class, const char *servic
 {
     char path[512];
     int fd;
-    bool sent;
+    bool sent, fifo;
 
     snprintf(path, sizeof path, "%s/%s", class, service);
-    fd = open_endpoint(cfg, path);
+    fifo = is_fifo(path);
+    fd = open_endpoint(cfg, path, fifo);
     if (fd < 0) {
         msg_warn("connect to %s: %s", path, strerror(errno));
         msg_warn("Cannot contact class %s service %s - perhaps the mail system is down",
@@ -57,7 +58,7 @@ static bool kick(const struct config *cfg, const char *class, const char *servic
     sent = file_write_full(fd, request, strlen(request));
     if (!sent)
         msg_warn("write to %s: %s", path, strerror(errno));
-    else
+    else if (!fifo)
         wait_until_read(fd, cfg->application_event_drain_time);
     close(fd);
     return sent;
