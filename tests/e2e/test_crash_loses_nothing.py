@@ -14,6 +14,7 @@ import pytest
 MAIN = {"relayhost": "[127.0.0.2]:25", "queue_run_delay": "2s", "minimal_backoff_time": "1s",
         "maximal_backoff_time": "2s", "transport_retry_time": "1s",
         "service_throttle_time": "1s", "ipc_timeout": "20s"}
+SCAN = {"qmgr/unix": "qmgr unix n - n 2 1 qmgr"}  # look at the queue every two seconds
 EXPECTED = [r"killed by signal 9", r"bad command startup", r"fatal: .*(connect|read|lost|unexpected)"]
 
 
@@ -67,12 +68,18 @@ def received(server):
     return collections.Counter(numbers)
 
 
+def complete(m):
+    """Queue files that are whole: what a killed cleanup leaves half written was never
+    accepted, and is removed by the next start."""
+    return [file for file in m.queue() if file.mode & 0o100]
+
+
 def settle(m, server, accepted, timeout=90):
     deadline = time.monotonic() + timeout
-    while set(accepted) - set(received(server)) or m.queue():
+    while set(accepted) - set(received(server)) or complete(m):
         assert time.monotonic() < deadline, (
-            f"lost: {sorted(set(accepted) - set(received(server)))[:20]}, queue: {m.queue()[:5]}\n"
-            + m.log_text()[-6000:])
+            f"lost: {sorted(set(accepted) - set(received(server)))[:20]}, queue: {complete(m)[:5]}\n"
+            + m.log_text()[-2000:])
         time.sleep(0.2)
 
 
@@ -88,7 +95,7 @@ def check(m, server, accepted):
                                      "bounce", "postlogd", "anvil"])
 def test_killed_service(gatepost, sink, service):
     server = sink("127.0.0.2", 25)
-    m = gatepost(MAIN)
+    m = gatepost(MAIN, SCAN)
     for pattern in EXPECTED:
         m.allow(pattern)
     load = Load(m)
@@ -98,15 +105,15 @@ def test_killed_service(gatepost, sink, service):
         killed += len(m.kill(service, signal.SIGKILL))
     time.sleep(1)
     accepted = load.finish()
-    assert len(accepted) > 20, f"only {len(accepted)} accepted\n{m.log_text()[-6000:]}"
-    assert killed or service == "bounce", "nothing was killed"
+    assert len(accepted) > 20, f"only {len(accepted)} accepted\n{m.log_text()[-2000:]}"
+    assert killed or service in ("bounce", "anvil"), "nothing was killed"
     check(m, server, accepted)
 
 
 def test_killed_master(gatepost, sink):
     """Its services end too; a new start finds everything."""
     server = sink("127.0.0.2", 25)
-    m = gatepost(MAIN)
+    m = gatepost(MAIN, SCAN)
     for pattern in EXPECTED:
         m.allow(pattern)
     load = Load(m)
@@ -126,7 +133,7 @@ def test_killed_master(gatepost, sink):
 def test_everything_killed_in_turn(gatepost, sink):
     """5,000 messages, a service killed every half second."""
     server = sink("127.0.0.2", 25)
-    m = gatepost(MAIN)
+    m = gatepost(MAIN, SCAN)
     for pattern in EXPECTED:
         m.allow(pattern)
     load = Load(m, threads=12)
@@ -148,7 +155,7 @@ def test_everything_killed_in_turn(gatepost, sink):
 def test_local_submission_survives(gatepost, sink):
     """sendmail while nothing runs; then start."""
     server = sink("127.0.0.2", 25)
-    m = gatepost(MAIN, start=False)
+    m = gatepost(MAIN, SCAN, start=False)
     m.run("postfix", "check", check=False)
     for number in range(5):
         m.sendmail("-f", "a@client.test", "b@far.test", input=f"Subject: {number}\n\nx\n")

@@ -163,7 +163,7 @@ class Mta:
             if self.master_pid() and all(map(self._accepts, self._endpoints())):
                 return
             time.sleep(0.02)
-        raise AssertionError("the mail system is not ready\n" + self.log_text()[-4000:])
+        raise AssertionError("the mail system is not ready\n" + self.log_text()[-2000:])
 
     def _endpoints(self):
         address = {**self._base_main(), **self.main}["inet_interfaces"]
@@ -276,7 +276,7 @@ class Mta:
             if len(found) >= count:
                 return found[-1]
             assert time.monotonic() < deadline, \
-                f"no log line like {pattern!r} ({len(found)} of {count})\n{self.log_text()[-4000:]}"
+                f"no log line like {pattern!r} ({len(found)} of {count})\n{self.log_text()[-2000:]}"
             time.sleep(0.05)
 
     def allow(self, pattern):
@@ -293,7 +293,7 @@ class Mta:
     def wait_queue(self, condition, timeout=30):
         deadline = time.monotonic() + timeout
         while not condition(files := self.queue()):
-            assert time.monotonic() < deadline, f"queue: {files}\n{self.log_text()[-4000:]}"
+            assert time.monotonic() < deadline, f"queue: {files}\n{self.log_text()[-2000:]}"
             time.sleep(0.03)
 
     def postqueue(self):
@@ -307,7 +307,7 @@ class Mta:
         deadline = time.monotonic() + timeout
         while len(found := self.maildir(user, folder)) < count:
             assert time.monotonic() < deadline, \
-                f"{len(found)} of {count} messages\n{self.log_text()[-4000:]}"
+                f"{len(found)} of {count} messages\n{self.log_text()[-2000:]}"
             time.sleep(0.05)
         return found
 
