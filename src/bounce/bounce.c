@@ -171,7 +171,7 @@ static bool append(struct bounce_service *bs, struct frame_reader *r,
     const char *id = want_queue_id(r, arena);
 
     return parse_entry(r, arena, &entry, missing) &&
-           bounce_log_append(bs, id, &entry);
+           bounce_log_append(&bs->queue, bs->log_queue, id, &entry);
 }
 
 static bool is_queue_name(const char *name)
@@ -229,8 +229,8 @@ static bool handle_message(struct bounce_message *msg, int kind, int flags,
             return false;
         if (!*msg->entries->rcpt.orig)
             msg->entries->rcpt.orig = msg->entries->rcpt.address;
-    } else if (!bounce_log_read(msg->bs, msg->queue_id, msg->arena, &msg->entries,
-                                &msg->count)) {
+    } else if (!bounce_log_read(&msg->bs->queue, msg->bs->log_queue, msg->queue_id,
+                                msg->arena, &msg->entries, &msg->count)) {
         /* Nothing to tell: a failure may be all that is left, without its log. */
         return kind == BOUNCE_WARN || kind == BOUNCE_TRACE;
     }
@@ -240,7 +240,7 @@ static bool handle_message(struct bounce_message *msg, int kind, int flags,
     if (ok && (flags & BOUNCE_FLAG_DELRCPT) && msg->fd >= 0)
         mark_recipients_done(msg);
     if (ok && (flags & BOUNCE_FLAG_CLEAN) && kind != BOUNCE_ONE)
-        bounce_log_remove(msg->bs, msg->queue_id);
+        bounce_log_remove(&msg->bs->queue, msg->bs->log_queue, msg->queue_id);
     if (msg->fd >= 0)
         close(msg->fd);
     return ok;

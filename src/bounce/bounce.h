@@ -5,6 +5,7 @@
 #define BOUNCE_BOUNCE_H
 
 #include "global/bounce_client.h"
+#include "global/bounce_log.h"
 #include "global/cleanup_client.h"
 #include "global/queue.h"
 #include "master/service.h"
@@ -26,12 +27,6 @@ struct bounce_service {
     struct bounce_template templates[KIND_COUNT];
 };
 
-/* One record of a log. */
-struct bounce_entry {
-    struct recipient rcpt;
-    struct dsn dsn;
-};
-
 /* A request for notifications. */
 struct bounce_message {
     struct bounce_service *bs;
@@ -42,15 +37,6 @@ struct bounce_message {
     size_t count;
     int fd; /* the message's queue file, or -1 */
 };
-
-/* bounce_log.c */
-bool bounce_log_append(struct bounce_service *bs, const char *queue_id,
-                       const struct bounce_entry *entry);
-/* False when there is no such log. */
-bool bounce_log_read(struct bounce_service *bs, const char *queue_id,
-                     struct arena *arena, struct bounce_entry **entries_out,
-                     size_t *count_out);
-void bounce_log_remove(struct bounce_service *bs, const char *queue_id);
 
 /* bounce_template.c */
 void bounce_templates_init(struct bounce_service *bs);

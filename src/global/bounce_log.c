@@ -1,4 +1,4 @@
-#include "bounce/bounce.h"
+#include "global/bounce_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,12 +58,13 @@ static void format_entry(const struct config *cfg, const struct bounce_entry *e,
     add_field(sb, "reason", e->dsn.reason);
 }
 
-static int open_log(struct bounce_service *bs, const char *queue_id, int flags)
+static int open_log(const struct queue *q, const char *log_queue, const char *queue_id,
+                    int flags)
 {
     char path[QUEUE_PATH_MAX];
     int fd;
 
-    queue_path(&bs->queue, bs->log_queue, queue_id, path);
+    queue_path(q, log_queue, queue_id, path);
     fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 && errno == ENOENT && (flags & O_CREAT)) {
         char *slash = strrchr(path, '/');
@@ -78,26 +79,26 @@ static int open_log(struct bounce_service *bs, const char *queue_id, int flags)
     return fd;
 }
 
-bool bounce_log_append(struct bounce_service *bs, const char *queue_id,
-                       const struct bounce_entry *entry)
+bool bounce_log_append(const struct queue *q, const char *log_queue,
+                       const char *queue_id, const struct bounce_entry *entry)
 {
     struct strbuf sb = STRBUF_INIT;
-    int fd = open_log(bs, queue_id, O_WRONLY | O_APPEND | O_CREAT);
+    int fd = open_log(q, log_queue, queue_id, O_WRONLY | O_APPEND | O_CREAT);
     bool ok;
 
     if (fd < 0) {
-        msg_warn("%s: cannot open %s log: %s", queue_id, bs->log_queue, strerror(errno));
+        msg_warn("%s: cannot open %s log: %s", queue_id, log_queue, strerror(errno));
         return false;
     }
-    format_entry(bs->cfg, entry, &sb);
+    format_entry(q->cfg, entry, &sb);
     ok = file_write_full(fd, sb.ptr, sb.len);
     if (!ok)
-        msg_warn("%s: cannot write %s log: %s", queue_id, bs->log_queue,
+        msg_warn("%s: cannot write %s log: %s", queue_id, log_queue,
                  strerror(errno));
     strbuf_free(&sb);
     /* The only record that a recipient was given up must survive a crash: it is
      * marked as done in the queue file next. The defer log is a convenience. */
-    if (ok && strcmp(bs->log_queue, QUEUE_DEFER) != 0)
+    if (ok && strcmp(log_queue, QUEUE_DEFER) != 0)
         ok = offload_fsync(fd) == 0;
     close(fd);
     return ok;
@@ -188,7 +189,7 @@ static size_t parse_log(struct span text, struct arena *arena,
     return count;
 }
 
-bool bounce_log_read(struct bounce_service *bs, const char *queue_id,
+bool bounce_log_read(const struct queue *q, const char *log_queue, const char *queue_id,
                      struct arena *arena, struct bounce_entry **entries_out,
                      size_t *count_out)
 {
@@ -197,7 +198,7 @@ bool bounce_log_read(struct bounce_service *bs, const char *queue_id,
     struct span text;
     struct err err;
 
-    queue_path(&bs->queue, bs->log_queue, queue_id, path);
+    queue_path(q, log_queue, queue_id, path);
     if (access(path, F_OK) < 0)
         return false;
     if (!file_read_all(path, LOG_MAX, &sb, &err)) {
@@ -213,8 +214,9 @@ bool bounce_log_read(struct bounce_service *bs, const char *queue_id,
     return true;
 }
 
-void bounce_log_remove(struct bounce_service *bs, const char *queue_id)
+void bounce_log_remove(const struct queue *q, const char *log_queue,
+                       const char *queue_id)
 {
-    if (queue_remove(&bs->queue, bs->log_queue, queue_id) < 0 && errno != ENOENT)
-        msg_warn("%s: remove %s log: %s", queue_id, bs->log_queue, strerror(errno));
+    if (queue_remove(q, log_queue, queue_id) < 0 && errno != ENOENT)
+        msg_warn("%s: remove %s log: %s", queue_id, log_queue, strerror(errno));
 }
