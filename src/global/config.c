@@ -91,8 +91,10 @@ bool config_dir_allowed(const char *dir, struct err *err)
     }
     config_free(cfg);
     return allowed ||
-           err_set(err, "untrusted configuration directory name: %s (it is not listed with "
-                        "alternate_config_directories in %s/main.cf)", dir, SYSCONFDIR);
+           err_set(err,
+                   "untrusted configuration directory name: %s (it is not listed with "
+                   "alternate_config_directories in %s/main.cf)",
+                   dir, SYSCONFDIR);
 }
 
 static bool parse_bool(const char *name, const char *text, int64_t *value_out,
@@ -112,9 +114,11 @@ static bool parse_time(const struct param_row *row, const char *name, const char
     if (!time_value_parse(span_str(text), row->unit, value_out))
         return err_set(err, "parameter %s: bad time value or unit: %s", name, text);
     if (row->min > 0 && *value_out < row->min)
-        return err_set(err, "invalid %s: %s (min %lld)", name, text, (long long)row->min);
+        return err_set(err, "invalid %s: %s (min %lld)", name, text,
+                       (long long)row->min);
     if (row->max > 0 && *value_out > row->max)
-        return err_set(err, "invalid %s: %s (max %lld)", name, text, (long long)row->max);
+        return err_set(err, "invalid %s: %s (max %lld)", name, text,
+                       (long long)row->max);
     return true;
 }
 
@@ -137,8 +141,8 @@ static bool parse_int(const struct param_row *row, const char *name, const char 
     return true;
 }
 
-bool config_parse_number(const struct param_row *row, const char *name, const char *text,
-                         int64_t *value_out, struct err *err)
+bool config_parse_number(const struct param_row *row, const char *name,
+                         const char *text, int64_t *value_out, struct err *err)
 {
     if (row->kind == PARAM_BOOL)
         return parse_bool(name, text, value_out, err);
@@ -147,8 +151,8 @@ bool config_parse_number(const struct param_row *row, const char *name, const ch
     return parse_int(row, name, text, value_out, err);
 }
 
-bool config_check_length(const struct param_row *row, const char *name, const char *text,
-                         struct err *err)
+bool config_check_length(const struct param_row *row, const char *name,
+                         const char *text, struct err *err)
 {
     size_t len = strlen(text);
 

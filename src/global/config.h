@@ -19,11 +19,11 @@
 struct config_store; /* the name -> raw value map behind a config; opaque */
 
 struct config {
-    struct arena *arena;         /* owns everything below */
+    struct arena *arena; /* owns everything below */
     struct config_store *store;
-    const char *dir;             /* configuration directory */
-    const char *program;         /* process_name, such as "smtpd" */
-    const char *service;         /* service_name of master.cf, "" in commands */
+    const char *dir;     /* configuration directory */
+    const char *program; /* process_name, such as "smtpd" */
+    const char *service; /* service_name of master.cf, "" in commands */
 #define CONFIG_FIELDS
 #include "param_gen.h"
 #undef CONFIG_FIELDS

@@ -38,8 +38,8 @@ static bool lookup(void *ctx, struct span name, const char **value_out, struct e
     return config_lookup(ctx, name, value_out, err);
 }
 
-const char *config_expand(const struct config *cfg, struct arena *arena, const char *text,
-                          struct err *err)
+const char *config_expand(const struct config *cfg, struct arena *arena,
+                          const char *text, struct err *err)
 {
     /* Look-ups fill the cache of values, which does not show from outside. */
     struct macro_source source = {.lookup = lookup, .ctx = (void *)(uintptr_t)cfg};
@@ -159,7 +159,8 @@ bool config_lookup(struct config *cfg, struct span name, const char **value_out,
     }
     node = hash_find(&cfg->store->settings, name);
     if (node)
-        return setting_value(cfg, hash_entry(node, struct setting, node), value_out, err);
+        return setting_value(cfg, hash_entry(node, struct setting, node), value_out,
+                             err);
     return pattern_value(cfg, name, value_out, err);
 }
 

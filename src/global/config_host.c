@@ -12,7 +12,7 @@
 #include "util/file.h"
 #include "util/net.h"
 
-#define LABEL_MAX 63
+#define LABEL_MAX    63
 #define HOSTNAME_MAX 255
 
 static const char *row_text(struct config *cfg, const char *name, struct err *err)
@@ -69,7 +69,8 @@ static bool protocol_enabled(int family, const char *protocols)
 
 static bool name_matches(const char *name, const struct net_addr *addr)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = addr->sa.sa_family};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_family = addr->sa.sa_family};
     struct addrinfo *found = NULL;
     bool match = false;
 
@@ -85,7 +86,8 @@ static bool name_matches(const char *name, const struct net_addr *addr)
     return match;
 }
 
-static bool word_matches(struct config *cfg, struct span word, const struct net_addr *addr)
+static bool word_matches(struct config *cfg, struct span word,
+                         const struct net_addr *addr)
 {
     struct net_addr wanted;
 
@@ -121,11 +123,13 @@ static bool parse_style(const char *text, enum net_style *style_out, struct err 
             return true;
         }
     }
-    return err_set(err, "unknown mynetworks mask style value \"%s\" in \"%s\"", text, text);
+    return err_set(err, "unknown mynetworks mask style value \"%s\" in \"%s\"", text,
+                   text);
 }
 
 /* Class A, B or C by the first bits; IPv6 has no classes. */
-static unsigned style_prefix(const struct net_interface *interface, enum net_style style)
+static unsigned style_prefix(const struct net_interface *interface,
+                             enum net_style style)
 {
     bool ipv4 = interface->addr.sa.sa_family == AF_INET;
     uint8_t first;
@@ -148,8 +152,10 @@ static void add_network(struct strbuf *out, const struct net_interface *interfac
     char host[INET6_ADDRSTRLEN];
     char block[INET6_ADDRSTRLEN + 8];
 
-    memcpy(bytes, ipv4 ? (const void *)&interface->addr.in.sin_addr
-                       : (const void *)&interface->addr.in6.sin6_addr, len);
+    memcpy(bytes,
+           ipv4 ? (const void *)&interface->addr.in.sin_addr
+                : (const void *)&interface->addr.in6.sin6_addr,
+           len);
     for (size_t i = 0; i < len; i++) {
         unsigned kept = prefix > i * 8 ? prefix - (unsigned)i * 8 : 0;
 
@@ -219,9 +225,9 @@ static const struct {
     const char *name;
     const char *(*compute)(struct config *cfg, struct err *err);
 } computed[] = {
-    {"mydomain", default_mydomain},       {"myhostname", default_myhostname},
-    {"mynetworks", default_mynetworks},   {"process_id", own_process_id},
-    {"process_name", own_process_name},   {"service_name", own_service_name},
+    {"mydomain", default_mydomain},     {"myhostname", default_myhostname},
+    {"mynetworks", default_mynetworks}, {"process_id", own_process_id},
+    {"process_name", own_process_name}, {"service_name", own_service_name},
 };
 
 const char *config_host_default(struct config *cfg, const struct param_row *row,
@@ -291,9 +297,8 @@ static bool read_myorigin(struct config *cfg, struct err *err)
         cfg->store->value[row - param_table] = cfg->myorigin;
     }
     strbuf_free(&text);
-    return line.len ||
-           err_set(err, "%s: parameter myorigin: file %s is empty", cfg->store->path,
-                   cfg->myorigin);
+    return line.len || err_set(err, "%s: parameter myorigin: file %s is empty",
+                               cfg->store->path, cfg->myorigin);
 }
 
 bool config_check_values(struct config *cfg, struct err *err)
@@ -308,6 +313,7 @@ bool config_check_values(struct config *cfg, struct err *err)
             return err_set(err, "file %s: parameter %s: bad parameter value: %s",
                            cfg->store->path, hosts[i][0], hosts[i][1]);
     if (!macro_level_compare(level, level, &order, err))
-        return err_prefix(err, "file %s: parameter compatibility_level", cfg->store->path);
+        return err_prefix(err, "file %s: parameter compatibility_level",
+                          cfg->store->path);
     return check_protocols(cfg, err) && read_myorigin(cfg, err);
 }

@@ -12,11 +12,11 @@
 struct setting {
     struct hash_node node; /* keyed by name */
     const char *name;
-    const char *raw;       /* as written, continuation lines joined */
-    const char *value;     /* expanded, once asked for; built-in names use
-                              config_store.value instead */
-    int line;              /* in main.cf; 0: from -o or the environment */
-    bool busy;             /* being expanded: a reference to it is a loop */
+    const char *raw;   /* as written, continuation lines joined */
+    const char *value; /* expanded, once asked for; built-in names use
+                          config_store.value instead */
+    int line;          /* in main.cf; 0: from -o or the environment */
+    bool busy;         /* being expanded: a reference to it is a loop */
 };
 
 struct config_store {
@@ -24,8 +24,8 @@ struct config_store {
     struct setting *builtin[PARAM_COUNT]; /* the setting of that row, or NULL */
     const char *value[PARAM_COUNT];       /* expanded text, or NULL: not yet */
     bool busy[PARAM_COUNT];
-    const char *path;                     /* of main.cf */
-    bool located;                         /* the error in hand has its place */
+    const char *path; /* of main.cf */
+    bool located;     /* the error in hand has its place */
 };
 
 /* Empty configuration with defaults only: no main.cf, no fields filled. */
@@ -39,7 +39,8 @@ bool config_parse(struct config *cfg, const char *file, struct span text,
 
 /* Text as written or the default as postconf -d shows it, unexpanded. Computed
  * defaults are worked out. NULL with err if that fails. */
-const char *config_raw(struct config *cfg, const struct param_row *row, struct err *err);
+const char *config_raw(struct config *cfg, const struct param_row *row,
+                       struct err *err);
 /* *value_out is NULL for an unknown or unset name. */
 bool config_lookup(struct config *cfg, struct span name, const char **value_out,
                    struct err *err);
@@ -55,15 +56,16 @@ bool config_locate(struct config *cfg, const char *name, struct err *err);
 const char *config_host_default(struct config *cfg, const struct param_row *row,
                                 struct err *err);
 /* "127.0.0.0/8 [::1]/128" by style "class", "subnet" or "host". */
-const char *config_host_networks(struct config *cfg, const char *style, struct err *err);
+const char *config_host_networks(struct config *cfg, const char *style,
+                                 struct err *err);
 /* Values that types cannot describe: hostnames, compatibility level, ... */
 bool config_check_values(struct config *cfg, struct err *err);
 
 /* One value of a numerical or boolean parameter. Text without file and line. */
-bool config_parse_number(const struct param_row *row, const char *name, const char *text,
-                         int64_t *value_out, struct err *err);
-bool config_check_length(const struct param_row *row, const char *name, const char *text,
-                         struct err *err);
+bool config_parse_number(const struct param_row *row, const char *name,
+                         const char *text, int64_t *value_out, struct err *err);
+bool config_check_length(const struct param_row *row, const char *name,
+                         const char *text, struct err *err);
 
 /* May a set-id program be told to read dir? */
 bool config_dir_allowed(const char *dir, struct err *err);

@@ -12,8 +12,8 @@ static bool parse_line(struct config *cfg, const char *file, struct span line,
     while (len < line.len && line.ptr[len] != '=' && !ascii_space(line.ptr[len]))
         len++;
     if (!len)
-        return err_set(err, "%s, line %d: missing attribute name: \"%.*s\"", file, number,
-                       SPAN_ARG(line));
+        return err_set(err, "%s, line %d: missing attribute name: \"%.*s\"", file,
+                       number, SPAN_ARG(line));
     value = span_ltrim(span_skip(line, len));
     if (!value.len || value.ptr[0] != '=')
         return err_set(err, "%s, line %d: missing '=' after attribute name: \"%.*s\"",
@@ -22,7 +22,8 @@ static bool parse_line(struct config *cfg, const char *file, struct span line,
     return true;
 }
 
-bool config_parse(struct config *cfg, const char *file, struct span text, struct err *err)
+bool config_parse(struct config *cfg, const char *file, struct span text,
+                  struct err *err)
 {
     struct source lines;
     struct span line;
@@ -33,8 +34,9 @@ bool config_parse(struct config *cfg, const char *file, struct span text, struct
     source_init(&lines, file, text);
     while (ok && source_line(&lines, &line)) {
         if (ascii_space(line.ptr[0]))
-            msg_warn("%s, line %d: logical line must not start with whitespace: \"%.*s\"",
-                     file, lines.line, SPAN_ARG(line));
+            msg_warn(
+                "%s, line %d: logical line must not start with whitespace: \"%.*s\"",
+                file, lines.line, SPAN_ARG(line));
         else
             ok = parse_line(cfg, file, line, lines.line, err);
     }

@@ -11,6 +11,7 @@
 
 #include "global/config_internal.h"
 #include "util/msg.h"
+#include "util/strbuf.h"
 
 static char dir[64];
 
@@ -141,7 +142,8 @@ static void overrides_win(void **state)
                                                 {"stress", "yes"},
                                                 {"smtpd_timeout", "8s"},
                                                 {"mua", "x $process_name"}};
-    struct config_source source = {.dir = dir, .program = "smtpd",
+    struct config_source source = {.dir = dir,
+                                   .program = "smtpd",
                                    .overrides = overrides,
                                    .override_count = ARRAY_LEN(overrides)};
     struct err err;
@@ -166,8 +168,9 @@ static void raw_fields_stay_unexpanded(void **state)
     assert_string_equal(cfg->smtpd_reject_footer, "see $foo");
     assert_string_equal(cfg->postscreen_reject_footer, "see $foo");
     assert_string_equal(cfg->mailbox_command, "/bin/x $USER");
-    assert_string_equal(cfg->forward_path,
-                        "$home/.forward${recipient_delimiter}${extension}, $home/.forward");
+    assert_string_equal(
+        cfg->forward_path,
+        "$home/.forward${recipient_delimiter}${extension}, $home/.forward");
     config_free(cfg);
 }
 
@@ -179,9 +182,12 @@ static void patterned_parameters(void **state)
 
     (void)state;
     assert_int_equal(config_prefix_int(cfg, "foo", "_destination_recipient_limit"), 3);
-    assert_int_equal(config_prefix_int(cfg, "foo", "_destination_concurrency_limit"), 9);
-    assert_int_equal(config_prefix_int(cfg, "smtp", "_destination_concurrency_limit"), 9);
-    assert_int_equal(config_prefix_int(cfg, "local", "_destination_concurrency_limit"), 2);
+    assert_int_equal(config_prefix_int(cfg, "foo", "_destination_concurrency_limit"),
+                     9);
+    assert_int_equal(config_prefix_int(cfg, "smtp", "_destination_concurrency_limit"),
+                     9);
+    assert_int_equal(config_prefix_int(cfg, "local", "_destination_concurrency_limit"),
+                     2);
     assert_int_equal(config_prefix_int(cfg, "foo", "_destination_rate_delay"), 120);
     assert_int_equal(config_prefix_int(cfg, "foo", "_time_limit"), 1000);
     assert_string_equal(
@@ -195,12 +201,15 @@ static void types_and_bounds(void **state)
     expect_error("a = b\nfork_attempts = abc\n",
                  "main.cf, line 2: bad numerical configuration: fork_attempts = abc");
     expect_error("fork_attempts = 0\n", "invalid fork_attempts parameter value 0 < 1");
-    expect_error("fork_attempts = 12 3\n", "bad numerical configuration: fork_attempts");
+    expect_error("fork_attempts = 12 3\n",
+                 "bad numerical configuration: fork_attempts");
     expect_error("fork_attempts = 99999999999999\n", "bad numerical configuration");
     expect_error("delay_logging_resolution_limit = 7\n",
                  "invalid delay_logging_resolution_limit parameter value 7 > 6");
-    expect_error("soft_bounce = true\n", "bad boolean configuration: soft_bounce = true");
-    expect_error("ipc_timeout = 5x\n", "parameter ipc_timeout: bad time value or unit: 5x");
+    expect_error("soft_bounce = true\n",
+                 "bad boolean configuration: soft_bounce = true");
+    expect_error("ipc_timeout = 5x\n",
+                 "parameter ipc_timeout: bad time value or unit: 5x");
     expect_error("ipc_timeout = 0\n", "invalid ipc_timeout: 0 (min 1)");
     expect_error("in_flow_delay = 11\n", "invalid in_flow_delay: 11 (max 10)");
     expect_error("myorigin =\n", "bad string length 0 < 1: myorigin = ");
@@ -209,7 +218,8 @@ static void types_and_bounds(void **state)
     expect_error("x_destination_recipient_limit = no\n",
                  "main.cf, line 1: bad numerical configuration: "
                  "x_destination_recipient_limit = no");
-    expect_error("myhostname = a..b\n", "parameter myhostname: bad parameter value: a..b");
+    expect_error("myhostname = a..b\n",
+                 "parameter myhostname: bad parameter value: a..b");
     expect_error("compatibility_level = abc\n", "malformed compatibility level syntax");
     expect_error("inet_protocols = ipv5\n", "unknown inet_protocols value \"ipv5\"");
     expect_error("mynetworks_style = bogus\n", "\"bogus\"");
@@ -218,7 +228,8 @@ static void types_and_bounds(void **state)
 static void syntax_errors(void **state)
 {
     (void)state;
-    expect_error("a = b\nfoo\n", "main.cf, line 2: missing '=' after attribute name: \"foo\"");
+    expect_error("a = b\nfoo\n",
+                 "main.cf, line 2: missing '=' after attribute name: \"foo\"");
     expect_error("foo bar = c\n", "line 1: missing '=' after attribute name");
     expect_error("= c\n", "line 1: missing attribute name: \"= c\"");
     expect_error("\n\nmyorigin = ${x\n", "line 3: truncated macro reference: \"${x\"");
@@ -227,6 +238,19 @@ static void syntax_errors(void **state)
     expect_error("mydestination = $p\np = $q\nq = $p\n",
                  "unreasonable macro call nesting: \"p\"");
     expect_error("myorigin = /nonexistent/mailname\n", "/nonexistent/mailname");
+}
+
+/* Each of 40 names means the one before twice: the memory of no machine. */
+static void expansions_are_bounded(void **state)
+{
+    struct strbuf text = STRBUF_INIT;
+
+    (void)state;
+    strbuf_add_str(&text, "mydestination = $d40\nd0 = 0123456789\n");
+    for (int i = 1; i <= 40; i++)
+        strbuf_addf(&text, "d%d = $d%d$d%d\n", i, i - 1, i - 1);
+    expect_error(text.ptr, "the expanded text is too long");
+    strbuf_free(&text);
 }
 
 static void a_missing_file_is_named(void **state)
@@ -283,6 +307,7 @@ int main(void)
         cmocka_unit_test(patterned_parameters),
         cmocka_unit_test(types_and_bounds),
         cmocka_unit_test(syntax_errors),
+        cmocka_unit_test(expansions_are_bounded),
         cmocka_unit_test(a_missing_file_is_named),
         cmocka_unit_test(networks_follow_interfaces),
         cmocka_unit_test(every_field_has_its_default),

@@ -10,14 +10,15 @@ static const struct {
     const char *type;
     const char *attributes;
 } database_types[] = {
-    {"ldap", "server_host server_port timeout search_base query_filter result_filter "
-             "result_format result_attribute special_result_attribute "
-             "terminal_result_attribute leaf_result_attribute domain scope bind bind_dn "
-             "bind_pw version recursion_limit expansion_limit size_limit dereference "
-             "chase_referrals debuglevel sasl_mechs sasl_realm sasl_authz_id sasl_minssf "
-             "start_tls tls_ca_cert_dir tls_ca_cert_file tls_cert tls_key "
-             "tls_require_cert tls_random_file tls_cipher_suite cache cache_expiry "
-             "cache_size"},
+    {"ldap",
+     "server_host server_port timeout search_base query_filter result_filter "
+     "result_format result_attribute special_result_attribute "
+     "terminal_result_attribute leaf_result_attribute domain scope bind bind_dn "
+     "bind_pw version recursion_limit expansion_limit size_limit dereference "
+     "chase_referrals debuglevel sasl_mechs sasl_realm sasl_authz_id sasl_minssf "
+     "start_tls tls_ca_cert_dir tls_ca_cert_file tls_cert tls_key "
+     "tls_require_cert tls_random_file tls_cipher_suite cache cache_expiry "
+     "cache_size"},
     {"mysql", "hosts user password dbname charset idle_interval retry_interval query "
               "result_format domain expansion_limit option_file option_group "
               "require_result_set tls_cert_file tls_key_file tls_CAfile tls_CApath "
@@ -50,7 +51,8 @@ static void add_name(struct config_usage *usage, struct hash *table, struct span
     hash_insert(table, &entry->node, span_str(entry->name));
 }
 
-bool config_usage_split(struct span setting, struct span *name_out, struct span *value_out)
+bool config_usage_split(struct span setting, struct span *name_out,
+                        struct span *value_out)
 {
     struct span rest = setting;
 
@@ -88,7 +90,8 @@ static bool pattern_applies(const struct master_entry *entry,
                             const struct param_row *pattern)
 {
     if (strcmp(pattern->name, "_time_limit") == 0)
-        return strcmp(entry->command, "pipe") == 0 || strcmp(entry->command, "spawn") == 0;
+        return strcmp(entry->command, "pipe") == 0 ||
+               strcmp(entry->command, "spawn") == 0;
     return runs_transport(entry);
 }
 
@@ -207,7 +210,8 @@ static void note_option(struct config_usage *usage, struct span name, struct spa
 }
 
 /* The settings of main.cf in the order of the file; caller frees. */
-static const struct setting **sorted_settings(const struct config *cfg, size_t *count_out);
+static const struct setting **sorted_settings(const struct config *cfg,
+                                              size_t *count_out);
 
 struct config_usage *config_usage_new(const struct config *cfg,
                                       const struct master_cf *mcf)
@@ -257,7 +261,8 @@ static int by_line(const void *a, const void *b)
     return strcmp((*left)->name, (*right)->name);
 }
 
-static const struct setting **sorted_settings(const struct config *cfg, size_t *count_out)
+static const struct setting **sorted_settings(const struct config *cfg,
+                                              size_t *count_out)
 {
     const struct hash *table = &cfg->store->settings;
     const struct setting **list = xcalloc(table->count, sizeof *list);
@@ -280,8 +285,8 @@ static bool is_defined(const struct config_usage *usage, struct span name)
            (node && hash_entry(node, struct usage_name, node)->pattern);
 }
 
-static void warn_references(struct config_usage *usage, const char *path, struct span name,
-                            struct span value)
+static void warn_references(struct config_usage *usage, const char *path,
+                            struct span name, struct span value)
 {
     struct span reference;
 
@@ -320,9 +325,11 @@ static void warn_setting(const struct config_usage *usage, const char *path,
 
     if (row && row->successor)
         msg_warn("%s: support for parameter \"%s\" will be removed; instead, specify "
-                 "\"%s\"", path, row->name, row->successor);
+                 "\"%s\"",
+                 path, row->name, row->successor);
     if (!config_usage_known(usage, name))
-        msg_warn("%s: unused parameter: %.*s=%.*s", path, SPAN_ARG(name), SPAN_ARG(value));
+        msg_warn("%s: unused parameter: %.*s=%.*s", path, SPAN_ARG(name),
+                 SPAN_ARG(value));
 }
 
 static void warn_option(struct config_usage *usage, struct span name, struct span value)

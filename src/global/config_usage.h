@@ -19,9 +19,9 @@ struct config_usage {
     struct arena *arena;
     const struct config *cfg;
     const struct master_cf *mcf; /* NULL: not readable */
-    struct hash names;  /* struct usage_name: valid though not built in */
-    struct hash warned; /* struct usage_name: undefined, and said so */
-    struct hash options; /* struct usage_name: set by -o in master.cf */
+    struct hash names;           /* struct usage_name: valid though not built in */
+    struct hash warned;          /* struct usage_name: undefined, and said so */
+    struct hash options;         /* struct usage_name: set by -o in master.cf */
 };
 
 /* Both must outlive the result; mcf may be NULL. */

@@ -1,6 +1,7 @@
 #include "global/macro.h"
 
 #define DEPTH_MAX 100
+#define RESULT_MAX (16u << 20)
 
 struct macro {
     const struct macro_source *source;
@@ -228,19 +229,25 @@ static bool compare_values(struct macro *m, struct span a, struct span b, bool l
     if (levels)
         return macro_level_compare(a, b, order_out, m->err);
     *order_out = span_all_digits(a) && span_all_digits(b) ? compare_digits(a, b)
-                                                         : span_cmp(a, b);
+                                                          : span_cmp(a, b);
     return true;
 }
 
 static bool holds(enum compare compare, int order)
 {
     switch (compare) {
-    case CMP_EQ: return order == 0;
-    case CMP_NE: return order != 0;
-    case CMP_LT: return order < 0;
-    case CMP_LE: return order <= 0;
-    case CMP_GT: return order > 0;
-    case CMP_GE: return order >= 0;
+    case CMP_EQ:
+        return order == 0;
+    case CMP_NE:
+        return order != 0;
+    case CMP_LT:
+        return order < 0;
+    case CMP_LE:
+        return order <= 0;
+    case CMP_GT:
+        return order > 0;
+    case CMP_GE:
+        return order >= 0;
     }
     panic("macro: comparison %d", (int)compare);
 }
@@ -264,8 +271,9 @@ static bool take_operator(struct macro *m, struct span inner, struct span *rest,
         *rest = span_ltrim(after);
         return true;
     }
-    return syntax_error(m, "\"==\" or \"!=\" or \"<\" or \"<=\" or \">=\" or \">\" expected",
-                        inner, *rest);
+    return syntax_error(
+        m, "\"==\" or \"!=\" or \"<\" or \"<=\" or \">=\" or \">\" expected", inner,
+        *rest);
 }
 
 /* Expand both sides one behind the other at the end of out, compare, cut off. */
@@ -338,7 +346,8 @@ static bool expand_reference(struct macro *m, struct span *text)
     ssize_t end = find_close(*text, open, open == '{' ? '}' : ')');
 
     if (end < 0)
-        return err_set(m->err, "truncated macro reference: \"%.*s\"", SPAN_ARG(m->whole));
+        return err_set(m->err, "truncated macro reference: \"%.*s\"",
+                       SPAN_ARG(m->whole));
 
     struct span inner = span_of(text->ptr + 1, (size_t)end - 1);
     struct span start = span_ltrim(inner);
@@ -368,14 +377,16 @@ static bool expand(struct macro *m, struct span text)
             text = span_skip(text, 1);
             ok = expand_reference(m, &text);
         }
+        if (m->out->len > RESULT_MAX)
+            ok = err_set(m->err, "the expanded text is too long");
     }
     m->whole = outer;
     m->depth--;
     return ok;
 }
 
-bool macro_expand(struct strbuf *out, struct span text, const struct macro_source *source,
-                  struct err *err)
+bool macro_expand(struct strbuf *out, struct span text,
+                  const struct macro_source *source, struct err *err)
 {
     struct macro m = {.source = source, .out = out, .err = err, .whole = text};
 

@@ -18,14 +18,15 @@
 struct macro_source {
     /* *value_out: the text, borrowed until the end of the expansion, or NULL when
      * undefined. False with err stops the expansion. */
-    bool (*lookup)(void *ctx, struct span name, const char **value_out, struct err *err);
+    bool (*lookup)(void *ctx, struct span name, const char **value_out,
+                   struct err *err);
     void *ctx;
 };
 
 /* Append the expansion to out. False with err (bad syntax, texts nested more than
- * 100 deep, look-up failed); out then holds a part. */
-bool macro_expand(struct strbuf *out, struct span text, const struct macro_source *source,
-                  struct err *err);
+ * 100 deep, result above 16 MiB, look-up failed); out then holds a part. */
+bool macro_expand(struct strbuf *out, struct span text,
+                  const struct macro_source *source, struct err *err);
 
 /* Compare "3.11" with "3.6" number by number: one to three numbers, missing ones
  * are 0. False with err when malformed. *order_out <0, 0, >0. */

@@ -5,11 +5,14 @@
 #include "util/msg.h"
 
 #define MASTER_CF_MAX (16u << 20)
-#define BLANKS " \t\r\n"
+#define BLANKS        " \t\r\n"
 
 static const char *const type_names[] = {
-    [SERVICE_INET] = "inet", [SERVICE_UNIX] = "unix", [SERVICE_UNIX_DGRAM] = "unix-dgram",
-    [SERVICE_FIFO] = "fifo", [SERVICE_PASS] = "pass",
+    [SERVICE_INET] = "inet",
+    [SERVICE_UNIX] = "unix",
+    [SERVICE_UNIX_DGRAM] = "unix-dgram",
+    [SERVICE_FIFO] = "fifo",
+    [SERVICE_PASS] = "pass",
 };
 
 const char *service_type_name(enum service_type type)
@@ -50,8 +53,8 @@ static bool take_field(struct parser *p, struct span *rest, struct span *field_o
     return err_set(p->err, "file %s: line %d: bad field count", p->mcf->path, p->line);
 }
 
-static bool take_bool(struct parser *p, struct span *rest, const char *name, bool standard,
-                      bool *value_out)
+static bool take_bool(struct parser *p, struct span *rest, const char *name,
+                      bool standard, bool *value_out)
 {
     struct span field;
 
@@ -74,7 +77,8 @@ static bool take_wakeup(struct parser *p, struct span *rest, struct master_entry
         entry->wakeup_if_used = true;
         digits.len--;
     }
-    if (!span_eq_str(field, "-") && (!span_u32(digits, &seconds) || seconds > INT32_MAX))
+    if (!span_eq_str(field, "-") &&
+        (!span_u32(digits, &seconds) || seconds > INT32_MAX))
         return bad_field(p, "wakeup", field);
     entry->wakeup_s = seconds;
     return true;
@@ -115,14 +119,16 @@ static const char *join_setting(struct parser *p, struct span text)
 
     if (!rest.ptr || !name.len) {
         msg_warn("%s: line %d: missing %s in \"-o {%.*s}\"", p->mcf->path, p->line,
-                 name.len ? "'=' after attribute name" : "attribute name", SPAN_ARG(text));
+                 name.len ? "'=' after attribute name" : "attribute name",
+                 SPAN_ARG(text));
         return arena_span_str(p->mcf->arena, text);
     }
     rest = span_trim(rest);
     return arena_printf(p->mcf->arena, "%.*s=%.*s", SPAN_ARG(name), SPAN_ARG(rest));
 }
 
-static void take_arguments(struct parser *p, struct span rest, struct master_entry *entry)
+static void take_arguments(struct parser *p, struct span rest,
+                           struct master_entry *entry)
 {
     struct arena *arena = p->mcf->arena;
     struct span count_rest = rest, word;
@@ -137,7 +143,8 @@ static void take_arguments(struct parser *p, struct span rest, struct master_ent
         bool braced = word.ptr[0] == '{';
         struct span text = braced ? strip_braces(p, word) : word;
 
-        argv[i] = braced && setting ? join_setting(p, text) : arena_span_str(arena, text);
+        argv[i] =
+            braced && setting ? join_setting(p, text) : arena_span_str(arena, text);
         setting = !braced && span_eq_str(word, "-o");
         i++;
     }
@@ -175,8 +182,10 @@ static bool parse_entry(struct parser *p, struct master_entry *entry)
     if (memchr(field.ptr, '/', field.len))
         return bad_field(p, "command", field);
     if (entry->type == SERVICE_INET && entry->is_private)
-        return err_set(p->err, "file %s: line %d: an inet service cannot be private: "
-                       "\"%.*s\"", p->mcf->path, p->line, SPAN_ARG(p->text));
+        return err_set(p->err,
+                       "file %s: line %d: an inet service cannot be private: "
+                       "\"%.*s\"",
+                       p->mcf->path, p->line, SPAN_ARG(p->text));
     if (entry->type != SERVICE_INET && strchr(entry->name, '/'))
         return bad_field(p, "service", span_str(entry->name));
     entry->command = entry->fields[MASTER_FIELD_COUNT - 1];
@@ -217,8 +226,9 @@ static bool parse_lines(struct parser *p, struct source *lines)
     while (source_line(lines, &p->text)) {
         p->line = lines->line;
         if (ascii_space(p->text.ptr[0])) {
-            msg_warn("%s, line %d: logical line must not start with whitespace: \"%.*s\"",
-                     p->mcf->path, p->line, SPAN_ARG(p->text));
+            msg_warn(
+                "%s, line %d: logical line must not start with whitespace: \"%.*s\"",
+                p->mcf->path, p->line, SPAN_ARG(p->text));
             continue;
         }
         if (!parse_entry(p, &entry))

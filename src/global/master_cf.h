@@ -4,8 +4,13 @@
 
 #include "global/config.h"
 
-enum service_type { SERVICE_INET, SERVICE_UNIX, SERVICE_UNIX_DGRAM, SERVICE_FIFO,
-                    SERVICE_PASS };
+enum service_type {
+    SERVICE_INET,
+    SERVICE_UNIX,
+    SERVICE_UNIX_DGRAM,
+    SERVICE_FIFO,
+    SERVICE_PASS
+};
 const char *service_type_name(enum service_type type); /* "inet", "unix-dgram", ... */
 bool service_type_parse(struct span name, enum service_type *type_out);
 
@@ -25,7 +30,7 @@ struct master_entry {
     const char *const *argv; /* arguments after the command, braces removed, "-o"
                                 settings kept as two elements; NULL-terminated */
     size_t argc;
-    int line;              /* where the entry starts */
+    int line; /* where the entry starts */
 };
 
 struct master_cf {

@@ -64,7 +64,8 @@ static void arguments_with_braces(void **state)
                                   "  -o { a = b  c } -o d=e -v\n"
                                   "# in between\n"
                                   "  flags=R argv=/bin/x { two words } ${nexthop}\n");
-    const char *const wanted[] = {"-o", "a=b  c", "-o", "d=e", "-v", "flags=R",
+    const char *const wanted[] = {"-o",          "a=b  c",    "-o",
+                                  "d=e",         "-v",        "flags=R",
                                   "argv=/bin/x", "two words", "${nexthop}"};
 
     (void)state;

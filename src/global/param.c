@@ -25,13 +25,19 @@ const struct param_row *param_find(struct span name)
     return NULL;
 }
 
+/* The longest suffix counts: x_extra_recipient_limit is not "_recipient_limit". */
 const struct param_row *param_find_pattern(struct span name)
 {
+    const struct param_row *best = NULL;
+    size_t best_len = 0;
+
     for (size_t i = 0; i < param_pattern_count; i++) {
         struct span suffix = span_str(param_patterns[i].name);
 
-        if (name.len > suffix.len && span_ends(name, suffix))
-            return &param_patterns[i];
+        if (suffix.len > best_len && name.len > suffix.len && span_ends(name, suffix)) {
+            best = &param_patterns[i];
+            best_len = suffix.len;
+        }
     }
-    return NULL;
+    return best;
 }

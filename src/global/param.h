@@ -12,7 +12,7 @@ enum param_flag {
     PARAM_DYNAMIC = 1,   /* the default holds '$': evaluated when loaded */
     PARAM_COMPUTED = 2,  /* no default text: asked from the host (config_host.c) */
     PARAM_READONLY = 4,  /* settings in main.cf have no effect */
-    PARAM_LEGACY = 8,   /* old name: known, but not listed, and has no field */
+    PARAM_LEGACY = 8,    /* old name: known, but not listed, and has no field */
     PARAM_GATEPOST = 16, /* not known to other mail systems */
 };
 

@@ -39,8 +39,8 @@ static bool parse_edit(struct edit *edit, const char *arg, char mode, struct err
     rest = span_ltrim(span_skip(rest, len));
     if (mode != 'e') {
         if (!len || rest.len)
-            return err_set(err, "-X or -# requires parameter names without value: \"%s\"",
-                           arg);
+            return err_set(
+                err, "-X or -# requires parameter names without value: \"%s\"", arg);
         return true;
     }
     if (!len)

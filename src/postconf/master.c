@@ -6,8 +6,8 @@
 #include "util/msg.h"
 
 static const char *const field_names[MASTER_FIELD_COUNT] = {
-    "service", "type", "private", "unprivileged", "chroot", "wakeup", "process_limit",
-    "command"};
+    "service", "type",   "private",       "unprivileged",
+    "chroot",  "wakeup", "process_limit", "command"};
 static const size_t columns[MASTER_FIELD_COUNT] = {0, 11, 17, 25, 33, 41, 49, 57};
 
 /* "service/type/item"; parts not given match everything. */
@@ -72,7 +72,8 @@ static void put_argument(struct strbuf *out, const char *text)
 }
 
 /* When folding, each option has its own line, and other words fill lines. */
-static void put_arguments(struct strbuf *out, const struct master_entry *entry, bool fold)
+static void put_arguments(struct strbuf *out, const struct master_entry *entry,
+                          bool fold)
 {
     size_t line_start = 0;
     bool options = true;
@@ -212,7 +213,8 @@ static struct option *options_of(const struct master_entry *entry, size_t *count
         size_t at = 0;
 
         if (strcmp(entry->argv[i], "-o") != 0 ||
-            !config_usage_split(span_str(entry->argv[i + 1]), &option.name, &option.value))
+            !config_usage_split(span_str(entry->argv[i + 1]), &option.name,
+                                &option.value))
             continue;
         while (at < count && !span_eq(list[at].name, option.name))
             at++;
@@ -238,11 +240,12 @@ static const char *expand_option(struct postconf *pc, struct config *cfg,
     return value ? value : "";
 }
 
-static struct config *service_config(struct postconf *pc, const struct master_entry *entry,
+static struct config *service_config(struct postconf *pc,
+                                     const struct master_entry *entry,
                                      const struct option *list, size_t count)
 {
-    struct config_source source = {.dir = pc->options.dir, .program = entry->command,
-                                   .service = entry->name};
+    struct config_source source = {
+        .dir = pc->options.dir, .program = entry->command, .service = entry->name};
     struct err err;
     struct config *cfg;
 

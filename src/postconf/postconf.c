@@ -18,8 +18,10 @@ static const struct {
     const char *name;
     enum name_class class;
 } classes[] = {
-    {"builtin", CLASS_BUILTIN}, {"service", CLASS_SERVICE},
-    {"user", CLASS_USER},       {"all", CLASS_ALL},
+    {"builtin", CLASS_BUILTIN},
+    {"service", CLASS_SERVICE},
+    {"user", CLASS_USER},
+    {"all", CLASS_ALL},
 };
 
 static unsigned parse_classes(const char *text)
@@ -34,7 +36,8 @@ static unsigned parse_classes(const char *text)
             if (span_ieq_str(word, classes[i].name))
                 bits |= classes[i].class;
         if (bits == before)
-            msg_fatal("unknown -C option value \"%.*s\" in \"%s\"", SPAN_ARG(word), text);
+            msg_fatal("unknown -C option value \"%.*s\" in \"%s\"", SPAN_ARG(word),
+                      text);
     }
     return bits;
 }
@@ -47,8 +50,8 @@ static void add_override(struct options *options, const char *text)
     if (!config_usage_split(span_str(text), &name, &value))
         msg_fatal("invalid parameter override: %s: missing '=' after attribute name",
                   text);
-    options->overrides = xrealloc(
-        options->overrides, (options->override_count + 1) * sizeof *options->overrides);
+    options->overrides = xrealloc(options->overrides, (options->override_count + 1) *
+                                                          sizeof *options->overrides);
     added = &options->overrides[options->override_count++];
     added->name = xstrndup(name.ptr, name.len);
     added->value = xstrndup(value.ptr ? value.ptr : "", value.len);
@@ -74,24 +77,58 @@ static void set_subject(struct options *options, char subject)
 static void parse_option(struct options *options, int letter)
 {
     switch (letter) {
-    case 'c': options->dir = optarg; break;
-    case 'C': options->classes = parse_classes(optarg); break;
-    case 'd': case 'e': case 'l': case 'm': case 'n': case 'X': case '#':
+    case 'c':
+        options->dir = optarg;
+        break;
+    case 'C':
+        options->classes = parse_classes(optarg);
+        break;
+    case 'd':
+    case 'e':
+    case 'l':
+    case 'm':
+    case 'n':
+    case 'X':
+    case '#':
         set_mode(options, (char)letter);
         break;
-    case 'f': options->fold = true; break;
-    case 'F': case 'M': case 'p': case 'P':
+    case 'f':
+        options->fold = true;
+        break;
+    case 'F':
+    case 'M':
+    case 'p':
+    case 'P':
         set_subject(options, (char)letter);
         break;
-    case 'h': options->values_only = true; break;
-    case 'H': options->names_only = true; break;
-    case 'o': add_override(options, optarg); break;
-    case 'q': options->quiet = true; break;
-    case 'v': msg_verbose++; break;
-    case 'x': options->expand = true; break;
-    case 'a': case 'A': case 'b': case 'E': case 'j': case 't': case 'T':
+    case 'h':
+        options->values_only = true;
+        break;
+    case 'H':
+        options->names_only = true;
+        break;
+    case 'o':
+        add_override(options, optarg);
+        break;
+    case 'q':
+        options->quiet = true;
+        break;
+    case 'v':
+        msg_verbose++;
+        break;
+    case 'x':
+        options->expand = true;
+        break;
+    case 'a':
+    case 'A':
+    case 'b':
+    case 'E':
+    case 'j':
+    case 't':
+    case 'T':
         msg_fatal("option -%c is not supported in this version", letter);
-    default: msg_fatal("%s", usage_text);
+    default:
+        msg_fatal("%s", usage_text);
     }
 }
 
@@ -106,9 +143,11 @@ static void check_options(const struct options *options)
     if (options->values_only && options->names_only)
         msg_fatal("specify one of -h -H");
     if (master && options->mode)
-        msg_fatal("with option -%c, do not specify -%c", options->subject, options->mode);
+        msg_fatal("with option -%c, do not specify -%c", options->subject,
+                  options->mode);
     if (options->subject == 'M' && (options->values_only || options->names_only))
-        msg_fatal("with option -M, do not specify -%c", options->values_only ? 'h' : 'H');
+        msg_fatal("with option -M, do not specify -%c",
+                  options->values_only ? 'h' : 'H');
 }
 
 /* "name=value" without -e is an edit, as it is no name. */
@@ -151,10 +190,17 @@ static void show_configuration(struct postconf *pc, char **args)
     if (warn)
         config_usage_warn_undefined(pc->usage);
     switch (pc->options.subject) {
-    case 'M': master_show_entries(pc, args); break;
-    case 'F': master_show_fields(pc, args); break;
-    case 'P': master_show_settings(pc, args); break;
-    default: parameters_show(pc, args);
+    case 'M':
+        master_show_entries(pc, args);
+        break;
+    case 'F':
+        master_show_fields(pc, args);
+        break;
+    case 'P':
+        master_show_settings(pc, args);
+        break;
+    default:
+        parameters_show(pc, args);
     }
     if (fflush(stdout) != 0)
         msg_fatal("write error on standard output");
@@ -201,10 +247,19 @@ int main(int argc, char **argv)
     if (pc.options.mode != 'l' && pc.options.mode != 'm')
         imply_edit(&pc.options, argv + optind);
     switch (pc.options.mode) {
-    case 'l': list_lock_methods(); break;
-    case 'm': list_table_types(); break;
-    case 'e': case 'X': case '#': edit(&pc, argv + optind); break;
-    default: show_configuration(&pc, argv + optind);
+    case 'l':
+        list_lock_methods();
+        break;
+    case 'm':
+        list_table_types();
+        break;
+    case 'e':
+    case 'X':
+    case '#':
+        edit(&pc, argv + optind);
+        break;
+    default:
+        show_configuration(&pc, argv + optind);
     }
     for (size_t i = 0; i < pc.options.override_count; i++) {
         free((char *)(uintptr_t)pc.options.overrides[i].name);

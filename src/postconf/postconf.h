@@ -9,23 +9,23 @@
 enum name_class { CLASS_BUILTIN = 1, CLASS_SERVICE = 2, CLASS_USER = 4, CLASS_ALL = 7 };
 
 struct options {
-    char mode;         /* 'd', 'e', 'l', 'm', 'n', 'X', '#', or 0: actual values */
-    char subject;      /* 'p' main.cf, 'M' entries, 'F' fields, 'P' -o settings */
-    bool fold;         /* -f */
-    bool values_only;  /* -h */
-    bool names_only;   /* -H */
-    bool expand;       /* -x */
-    bool quiet;        /* -q */
-    unsigned classes;  /* -C: enum name_class */
-    const char *dir;   /* -c */
+    char mode;        /* 'd', 'e', 'l', 'm', 'n', 'X', '#', or 0: actual values */
+    char subject;     /* 'p' main.cf, 'M' entries, 'F' fields, 'P' -o settings */
+    bool fold;        /* -f */
+    bool values_only; /* -h */
+    bool names_only;  /* -H */
+    bool expand;      /* -x */
+    bool quiet;       /* -q */
+    unsigned classes; /* -C: enum name_class */
+    const char *dir;  /* -c */
     struct config_override *overrides;
     size_t override_count;
 };
 
 struct postconf {
     struct options options;
-    struct config *cfg;         /* main.cf; with -d: the defaults alone */
-    struct master_cf *mcf;      /* NULL: not readable */
+    struct config *cfg;    /* main.cf; with -d: the defaults alone */
+    struct master_cf *mcf; /* NULL: not readable */
     struct config_usage *usage;
 };
 
