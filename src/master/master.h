@@ -169,6 +169,9 @@ pid_t spawn_process(const struct spawn_request *request, int *exec_errno_out);
 void master_stop(struct master *master, enum master_phase phase);
 void stop_progress(struct master *master); /* a process has ended */
 
+/* master_run.c: all of the program */
+int master_main(int argc, char **argv);
+
 /* master_reload.c */
 void master_reload(struct master *master);
 
