@@ -28,7 +28,7 @@ COMMANDS  := postalias postcat postconf postdrop postfix postkick postlock postl
 	smtp-sink qmqp-source qmqp-sink
 SENDMAIL  := sendmail mailq newaliases
 DAEMONS   := $(filter-out $(COMMANDS) $(SENDMAIL),$(PROGRAMS))
-SETGID    := postdrop postqueue
+SETGID    := postdrop postqueue postlog
 # Further names of one program, in the same directory: name=program.
 DAEMON_ALIASES  := lmtp=smtp oqmgr=qmgr
 COMMAND_ALIASES := postalias=postmap qmqp-source=smtp-source qmqp-sink=smtp-sink

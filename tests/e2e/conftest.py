@@ -103,7 +103,9 @@ def like_peer(_systems):
             system = _systems(cls, main, master)
             got[cls.name] = scenario(system)
             system.stop()
-        assert got["gatepost"] == got["peer"]
+        if got["gatepost"] != got["peer"]:
+            pytest.fail("unlike the peer:\n" + gp.difference(got["peer"], got["gatepost"]),
+                        pytrace=False)
         return got["gatepost"]
         return got["gatepost"]
     return run

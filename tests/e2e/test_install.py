@@ -66,7 +66,7 @@ def test_default_places(install):
 def test_owners_and_setgid(install, sandbox):
     install()
     root, owner = install.root, sandbox.users["postfix"].uid
-    for name in set(os.listdir(f"{REPO}/build/bin")) & {"postdrop", "postqueue"}:
+    for name in set(os.listdir(f"{REPO}/build/bin")) & {"postdrop", "postqueue", "postlog"}:
         info = os.stat(root / "usr/sbin" / name)
         assert (info.st_uid, info.st_gid, mode(root / "usr/sbin" / name)) == (0, 18001, 0o2755)
     spool = root / "var/spool/postfix"

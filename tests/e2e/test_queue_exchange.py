@@ -58,7 +58,7 @@ def test_queue_is_taken_over(_systems, sink, order, long_ids):
         assert message.text.split("\n\n", 1)[1] == TEXT.split("\n\n", 1)[1]
     dsn = next(m for m in server.messages if m.sender == "a@client.test")
     assert "RET=HDRS" in dsn.mail_args and "ENVID=env1" in dsn.mail_args
-    assert dsn.rcpt_args == ["NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;o@far.test"]
+    assert dsn.rcpt_args == ["ORCPT=rfc822;o@far.test NOTIFY=SUCCESS,FAILURE"]
 
 
 @pytest.mark.root

@@ -1,6 +1,6 @@
 """Library of the whole-system tests; see tests/e2e/README."""
 from .dns import Dns, ScriptDns
-from .maillog import LogLine, normal
+from .maillog import LogLine, difference, normal
 from .mta import Gatepost, Peer
 from .queue import maildir, mbox, queue_files, records
 from .sandbox import Sandbox, is_root
@@ -8,5 +8,5 @@ from .smtpclient import Reply, SmtpClient, converse
 from .smtpserver import ScriptServer, SmtpServer
 
 __all__ = ["Dns", "Gatepost", "LogLine", "Peer", "Reply", "Sandbox", "ScriptDns",
-           "ScriptServer", "SmtpClient", "SmtpServer", "converse", "is_root", "maildir",
-           "mbox", "normal", "queue_files", "records"]
+           "ScriptServer", "SmtpClient", "SmtpServer", "converse", "difference",
+           "is_root", "maildir", "mbox", "normal", "queue_files", "records"]

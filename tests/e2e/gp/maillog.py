@@ -1,4 +1,6 @@
 """Lines of a mail log as records, and a form of them that two systems share."""
+import difflib
+import pprint
 import re
 
 LINE = re.compile(r"(?P<date>\w{3} [ \d]\d \d\d:\d\d:\d\d|\S+T\S+) (?P<host>\S+) "
@@ -68,3 +70,13 @@ def normal(line):
 
 def parse(text):
     return [LogLine(raw) for raw in text.splitlines() if raw]
+
+
+def difference(expected, found):
+    """Two values of any kind as a line by line comparison, for a person to read."""
+    def rows(value):
+        if isinstance(value, (list, tuple)):
+            return [row for item in value for row in rows(item)]
+        return (value if isinstance(value, str) else pprint.pformat(value)).splitlines()
+    return "\n".join(difflib.unified_diff(rows(expected), rows(found), "expected", "found",
+                                          lineterm="", n=1))

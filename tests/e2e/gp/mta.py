@@ -53,7 +53,7 @@ class Mta:
 
     def _link_programs(self, source, inside):
         """One directory with all programs by all their names: links to `inside`, where
-        the sandbox sees source, and set-gid copies of the two that need it."""
+        the sandbox sees source, and set-gid copies of those that need it."""
         self.command_directory = f"{self.dir}/bin"
         os.makedirs(self.command_directory)
         present = os.listdir(source)
@@ -61,7 +61,8 @@ class Mta:
             target = name if name in present else ALIASES[name]
             if target in present:
                 os.symlink(f"{inside}/{target}", f"{self.command_directory}/{name}")
-        for name in {"postdrop", "postqueue"} & set(present) if is_root() else ():
+        setgid = {"postdrop", "postqueue", "postlog"} & set(present)
+        for name in setgid if is_root() else ():
             copy = f"{self.command_directory}/{name}"
             os.unlink(copy)
             shutil.copy(f"{source}/{name}", copy)
