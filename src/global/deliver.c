@@ -17,6 +17,7 @@ struct deliver *deliver_new(const struct config *cfg, struct arena *arena,
     d->cfg = cfg;
     d->service = service;
     d->bounce = bounce_client_new(cfg);
+    d->flush = flush_client_new(cfg);
     queue_init(&d->queue, cfg, arena);
     return d;
 }
@@ -67,6 +68,7 @@ static void defer(struct deliver *d, struct deliver_request *req,
     entry.action = "delayed";
     event_delivery(d->cfg, req, rcpt, relay, &entry, status);
     bounce_append(d->bounce, d->cfg->defer_service_name, req->queue_id, 0, rcpt, &entry);
+    flush_add(d->flush, rcpt->address, req->queue_id);
     req->reply->incomplete = true;
 }
 

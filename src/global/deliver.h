@@ -13,6 +13,7 @@
 
 #include "global/bounce_client.h"
 #include "global/config.h"
+#include "global/flush_client.h"
 #include "global/queue.h"
 #include "util/stream.h"
 
@@ -54,6 +55,7 @@ struct deliver {
     const struct config *cfg;
     struct queue queue;
     struct bounce_client *bounce;
+    struct flush_client *flush;
     const char *service;
 };
 struct deliver *deliver_new(const struct config *cfg, struct arena *arena,

@@ -44,7 +44,7 @@ static void run_fiber(void *arg)
         }
         strcpy(id, item->id);
         deferred_remove(qm, span_str(id));
-        message_admit(qm, QUEUE_DEFERRED, id, NULL, false);
+        message_admit(qm, QUEUE_DEFERRED, id, NULL);
     }
     qm->due_running = false;
     arm(qm);

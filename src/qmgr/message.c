@@ -82,6 +82,7 @@ static enum envelope_status read_file(struct message *msg, struct arena *arena,
     status = envelope_read(fd, batch_size(msg->qm), from, arena, env, why_out);
     if (fstat(fd, &st) == 0) {
         msg->expire |= (st.st_mode & QUEUE_BIT_EXPIRE) != 0;
+        msg->flushed |= (st.st_mode & QUEUE_BIT_FLUSH) != 0;
         if (st.st_mode & QUEUE_BIT_FLUSH)
             fchmod(fd, (st.st_mode & 07777) & ~(mode_t)QUEUE_BIT_FLUSH);
     }
@@ -162,7 +163,7 @@ static void queue_batch(struct message *msg, struct batch *batch)
 }
 
 bool message_admit(struct qmgr *qm, const char *from_queue, const char *id,
-                   const struct envelope *env, bool flushed)
+                   const struct envelope *env)
 {
     struct message *msg;
     struct batch *batch;
@@ -172,7 +173,6 @@ bool message_admit(struct qmgr *qm, const char *from_queue, const char *id,
         return false;
     deferred_remove(qm, span_str(id));
     msg = message_new(qm, id);
-    msg->flushed = flushed;
     gettimeofday(&msg->active_arrival, NULL);
     if (env) {
         copy_envelope(msg, env);

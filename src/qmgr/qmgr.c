@@ -70,7 +70,7 @@ static void new_message(struct qmgr *qm, struct span request)
         scan_request(qm, SCAN_INCOMING);
     else
         message_admit(qm, arena_span_str(arena, queue_name), arena_span_str(arena, id),
-                      &env, false);
+                      &env);
     arena_free(arena);
 }
 

@@ -174,7 +174,7 @@ void deferred_all_due(struct qmgr *qm);
 bool message_has_room(const struct qmgr *qm);
 /* env NULL: read the file. Moves it to active. False when it is not there. */
 bool message_admit(struct qmgr *qm, const char *from_queue, const char *id,
-                   const struct envelope *env, bool flushed);
+                   const struct envelope *env);
 /* A delivery of the message ended, or was given up before it began. Ends the message
  * after the last one: runs in a fiber. */
 void message_entry_done(struct entry *entry);
@@ -190,6 +190,7 @@ struct transport *transport_get(struct qmgr *qm, const char *name);
 struct destination *destination_get(struct transport *t, const char *key,
                                     const char *nexthop);
 void destination_drop_if_idle(struct destination *dest);
+void destination_revive(struct destination *dest); /* try a dead one again */
 void destination_suspend(struct destination *dest, const struct dsn *dsn);
 /* The agent cannot be reached or died: its mail goes to the retry service until
  * transport_retry_time has passed. */

@@ -84,9 +84,10 @@ static const char *destination_key(const struct transport *t, const struct route
     return t->recipient_limit == 1 ? route->address : route->nexthop;
 }
 
-static struct destination *find_destination(struct qmgr *qm, struct arena *arena,
+static struct destination *find_destination(struct message *msg, struct arena *arena,
                                             struct route *route)
 {
+    struct qmgr *qm = msg->qm;
     struct transport *t = transport_get(qm, route->transport);
     struct destination *dest;
 
@@ -95,6 +96,8 @@ static struct destination *find_destination(struct qmgr *qm, struct arena *arena
         t = transport_get(qm, route->transport);
     }
     dest = destination_get(t, destination_key(t, route), route->nexthop);
+    if (dest->dead && msg->flushed)
+        destination_revive(dest);
     if (!dest->dead)
         return dest;
     route_retry(route,
@@ -146,7 +149,7 @@ static void queue_one(struct message *msg, struct batch *batch,
         return;
     }
     find_route(msg, batch->arena, rcpt, &route);
-    dest = find_destination(qm, batch->arena, &route);
+    dest = find_destination(msg, batch->arena, &route);
     entry = schedule_open_entry(msg, dest, batch);
     if (!entry) {
         entry = new_entry(msg, batch, dest, left);

@@ -41,7 +41,7 @@ static bool visit_incoming(void *arg, const char *id, const char *path)
         return true;
     if (!wait_for_room(qm))
         return false;
-    message_admit(qm, QUEUE_INCOMING, id, NULL, false);
+    message_admit(qm, QUEUE_INCOMING, id, NULL);
     return true;
 }
 

@@ -119,7 +119,7 @@ void destination_drop_if_idle(struct destination *dest)
     free(dest);
 }
 
-static void revive(struct destination *dest)
+void destination_revive(struct destination *dest)
 {
     struct transport *t = dest->transport;
 
@@ -136,7 +136,7 @@ static void revive_timer(void *arg)
 {
     struct destination *dest = arg;
 
-    revive(dest);
+    destination_revive(dest);
     destination_drop_if_idle(dest);
 }
 
@@ -200,7 +200,7 @@ static void forget_dead(struct transport *t)
 
         node = hash_next(&t->destinations, node);
         if (dest->dead) {
-            revive(dest);
+            destination_revive(dest);
             destination_drop_if_idle(dest);
         }
     }
