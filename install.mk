@@ -13,7 +13,8 @@ PATH_VARS := sysconfdir command_directory daemon_directory queue_directory \
 	mail_owner setgid_group
 upper      = $(shell echo $(1) | tr a-z A-Z)
 PATH_DEFS := $(foreach v,$(PATH_VARS),-D$(call upper,$v)='"$($v)"')
-PATH_OBJ  := $(call obj,$(shell grep -ls 'include "global/paths.h"' $(LIB_SRC) /dev/null))
+PATH_OBJ  := $(BUILD)/obj/gen/param_table.o $(call obj,$(shell grep -ls \
+	'include "global/paths.h"' $(wildcard src/*/*.c) /dev/null))
 $(PATH_OBJ): ALL_CFLAGS += $(PATH_DEFS)
 $(PATH_OBJ): $(BUILD)/gen/paths.stamp
 .PHONY: FORCE

@@ -17,6 +17,7 @@ C_TYPES = {"STR": "const char *", "RAW": "const char *", "INT": "int64_t ",
 KEYS = {"param", "pattern", "legacy", "type", "range", "default", "programs", "since",
         "builtin", "successor", "doc"}
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+UNIT_NAMES = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 HASH_SIZE = 4096
 
 
@@ -211,52 +212,65 @@ def man_text(text):
 
 def man_default(record):
     if record.computed():
-        return "(default: see below)"
+        return "(worked out by the program)"
     if record.macro():
-        return "(fixed when built; see 'postconf \\-d " + man_text(record.name) + "')"
-    return f"(default: {man_text(record.default) or 'empty'})"
+        return "(fixed when the software is built)"
+    return f"(default: \\fI{man_text(record.default)}\\fR)" if record.default else "(default: empty)"
 
 
-def man_entry(record, shown_name):
-    out = [".TP", f"\\fB{man_text(shown_name)}\\fR {man_default(record)}"]
-    out.append(man_text(record.doc))
+def man_range(record):
+    low, high = record.range or (0, 0)
+    if record.kind in ("STR", "RAW"):
+        if low and low == high:
+            return f"Exactly {low} characters."
+        return "May not be empty." if low else ""
+    if low and high:
+        return f"From {low} to {high}."
+    return f"At least {low}." if low else f"At most {high}." if high else ""
+
+
+def man_notes(record):
     notes = []
     if record.kind == "TIME":
-        notes.append(f"Time; the unit is {record.unit} unless the value ends in s, m, h, d or w.")
+        notes.append(f"A time, in {UNIT_NAMES[record.unit]} unless a unit follows.")
     elif record.kind == "BOOL":
         notes.append("Yes or no.")
-    if record.range and record.range[1]:
-        notes.append(f"From {record.range[0]} to {record.range[1]}"
-                     + (" bytes." if record.kind in ("STR", "RAW") else "."))
-    elif record.range and record.range[0]:
-        notes.append("May not be empty." if record.kind in ("STR", "RAW")
-                     else f"At least {record.range[0]}.")
+    notes.append(man_range(record))
     if record.successor:
-        notes.append(f"Outdated; use {record.successor}.")
-    if record.programs:
-        notes.append("Read by: " + record.programs + ".")
+        notes.append(f"Outdated: use {record.successor} instead.")
+    if record.readonly:
+        notes.append("Cannot be set.")
+    if record.programs and record.programs != "global":
+        notes.append("Read by " + record.programs.replace("(patterned)", "") + ".")
     if record.since == "gatepost":
         notes.append("Known to Gatepost only.")
     elif record.since:
-        notes.append(f"Since version {record.since} of the interface.")
-    out.append(".br")
-    out.append(man_text(" ".join(notes)))
-    return out
+        notes.append(f"Since {record.since}.")
+    return " ".join(note for note in notes if note)
+
+
+def man_entry(record, shown_name):
+    out = [f".It Sy {man_text(shown_name)}", man_default(record), ".br", man_text(record.doc)]
+    notes = man_notes(record)
+    return out + [".br", man_text(notes)] if notes else out
 
 
 def man5(path, params, patterns, legacy):
-    out = []
     instance_names = {r.name for p in patterns for r in instances(p)}
+    out = [".Bl -tag -width Ds"]
     for record in params:
         if record.name not in instance_names:
             out += man_entry(record, record.name)
-    out.append(".SH \"PARAMETERS NAMED AFTER A TRANSPORT OR SERVICE\"")
+    out += [".El", ".Sh PARAMETERS NAMED AFTER A TRANSPORT OR SERVICE",
+            "The first part of these names is the name of an entry in",
+            ".Xr master.cf 5 .", ".Bl -tag -width Ds"]
     for record in patterns:
         prefix = "service" if record.name == "_time_limit" else "transport"
-        out += man_entry(record, prefix + record.name)
-    out.append(".SH \"OLD NAMES\"")
+        out += man_entry(record, f"<{prefix}>" + record.name)
+    out += [".El", ".Sh OLD NAMES", ".Bl -tag -width Ds"]
     for record in legacy:
-        out += [".TP", f"\\fB{record.name}\\fR", f"The old name of {record.successor}."]
+        out += [f".It Sy {record.name}", f"The old name of {record.successor}."]
+    out.append(".El")
     begin, end = '.\\" BEGIN GENERATED', '.\\" END GENERATED'
     with open(path, encoding="utf-8") as page:
         text = page.read()
