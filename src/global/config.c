@@ -39,10 +39,15 @@ void config_free(struct config *cfg)
     arena_free(cfg->arena);
 }
 
-static bool read_main_cf(struct config *cfg, struct err *err)
+static bool read_main_cf(struct config *cfg, const struct config_source *source,
+                         struct err *err)
 {
     struct strbuf text = STRBUF_INIT;
-    bool ok = file_read_all(cfg->store->path, MAIN_CF_MAX, &text, err) &&
+    bool ok;
+
+    if (source->main_cf.ptr)
+        return config_parse(cfg, cfg->store->path, source->main_cf, err);
+    ok = file_read_all(cfg->store->path, MAIN_CF_MAX, &text, err) &&
               config_parse(cfg, cfg->store->path, strbuf_span(&text), err);
 
     strbuf_free(&text);
@@ -57,7 +62,7 @@ struct config *config_open(const struct config_source *source, struct err *err)
     if (elsewhere && getauxval(AT_SECURE) && getuid() != 0 &&
         !config_dir_allowed(cfg->dir, err))
         goto fail;
-    if (!read_main_cf(cfg, err))
+    if (!read_main_cf(cfg, source, err))
         goto fail;
     if (elsewhere)
         config_set(cfg, SPAN_LIT("config_directory"), span_str(cfg->dir), 0);
@@ -79,7 +84,7 @@ bool config_dir_allowed(const char *dir, struct err *err)
     const char *const names[] = {"alternate_config_directories",
                                  "multi_instance_directories"};
 
-    if (!read_main_cf(cfg, err)) {
+    if (!read_main_cf(cfg, &source, err)) {
         config_free(cfg);
         return false;
     }

@@ -39,6 +39,8 @@ struct config_source {
     const char *service; /* master.cf service name, or NULL */
     const struct config_override *overrides; /* -o settings, later ones win */
     size_t override_count;
+    struct span main_cf; /* text of main.cf when it was read before (services get it
+                            from master); with ptr NULL the file is read */
 };
 
 /* Read main.cf (a missing one is an error that names it), apply overrides, check

@@ -18,7 +18,7 @@
 /* Descriptors that are handed to services are moved up to here, so that a child
  * can put them into place (3, 4, ...) in any order without collisions. */
 #define MASTER_FD_BASE   128
-#define MASTER_LISTEN_MAX (MASTER_FD_BASE - SERVICE_LISTENER_FD) /* per service */
+#define MASTER_LISTEN_MAX (MASTER_FD_BASE - SERVICE_LISTENER_FD - 1) /* per service */
 
 struct master;
 
@@ -81,6 +81,7 @@ struct master_process {
 
 struct master_set {
     struct config *cfg;
+    int main_cf_fd; /* what cfg was made of, for services; -1: none */
     struct master_cf *mcf;
     struct list services;
 };
@@ -161,6 +162,7 @@ struct spawn_request {
     int status_fd;
     const int *listeners;
     size_t listener_count;
+    int extra_fd;  /* placed behind the listeners; -1: none */
     int stdout_fd; /* -1: /dev/null */
 };
 pid_t spawn_process(const struct spawn_request *request, int *exec_errno_out);

@@ -114,16 +114,20 @@ static char **make_argv(const struct master_service *service, size_t quota,
     return argv;
 }
 
-static char **make_env(const struct master *master, struct arena *arena)
+static char **make_env(const struct master_service *service, struct arena *arena)
 {
+    const struct master *master = service->master;
     size_t count = 0;
     char **env;
 
     while (environ[count])
         count++;
-    env = arena_alloc(arena, (count + 2) * sizeof *env);
+    env = arena_alloc(arena, (count + 3) * sizeof *env);
     memcpy(env, environ, count * sizeof *env);
-    env[count] = arena_printf(arena, "GP_GENERATION=%u", (unsigned)master->generation);
+    env[count++] = arena_printf(arena, "GP_GENERATION=%u", (unsigned)master->generation);
+    if (master->set->main_cf_fd >= 0)
+        env[count] = arena_printf(arena, SERVICE_MAIN_CF_ENV "=%zu",
+                                  SERVICE_LISTENER_FD + service->listener_count);
     return env;
 }
 
@@ -172,10 +176,11 @@ static pid_t spawn_for(struct master_service *service, size_t quota, int status_
     struct spawn_request request = {
         .path = service->program,
         .argv = make_argv(service, quota, arena),
-        .env = make_env(service->master, arena),
+        .env = make_env(service, arena),
         .status_fd = status_fd,
         .listeners = fds,
         .listener_count = service->listener_count,
+        .extra_fd = service->master->set->main_cf_fd,
         .stdout_fd = service->master->options.keep_stdout &&
                              master_service_is_postlog(service)
                          ? STDOUT_FILENO

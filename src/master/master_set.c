@@ -1,10 +1,16 @@
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "global/paths.h"
 #include "master/master.h"
+#include "util/file.h"
 #include "util/msg.h"
 #include "util/strbuf.h"
+
+#define MAIN_CF_MAX (16u << 20)
 
 static void set_free_service(struct master_service *service)
 {
@@ -21,6 +27,8 @@ static void set_free(struct master_set *set)
         return;
     while (!list_empty(&set->services))
         set_free_service(list_first(&set->services, struct master_service, link));
+    if (set->main_cf_fd >= 0)
+        close(set->main_cf_fd);
     master_cf_free(set->mcf);
     config_free(set->cfg);
     free(set);
@@ -125,12 +133,44 @@ bool master_look_up_owner(struct master *master, const struct config *cfg,
     return true;
 }
 
+/* An unnamed file with text in it, readable by whoever inherits it. */
+static int make_snapshot(struct span text)
+{
+    int fd = memfd_create("main.cf", MFD_CLOEXEC), high;
+
+    if (fd < 0)
+        return -1;
+    high = file_write_full(fd, text.ptr, text.len)
+               ? fcntl(fd, F_DUPFD_CLOEXEC, MASTER_FD_BASE)
+               : -1;
+    close(fd);
+    return high;
+}
+
+/* Services are to see the same main.cf as this set, whatever happens to the file
+ * until the next reload. */
+static bool read_main_cf(struct master_set *set, struct err *err)
+{
+    const char *dir = getenv("MAIL_CONFIG");
+    struct config_source source = {.program = "master"};
+    struct strbuf path = STRBUF_INIT, text = STRBUF_INIT;
+
+    strbuf_addf(&path, "%s/main.cf", dir && *dir ? dir : SYSCONFDIR);
+    if (file_read_all(path.ptr, MAIN_CF_MAX, &text, err)) {
+        source.main_cf = strbuf_span(&text);
+        set->cfg = config_load(&source, err);
+        set->main_cf_fd = make_snapshot(strbuf_span(&text));
+    }
+    strbuf_free(&path);
+    strbuf_free(&text);
+    return set->cfg != NULL;
+}
+
 static bool fill_set(struct master *master, struct master_set *set, struct err *err)
 {
-    const struct config_source source = {.program = "master"};
-
-    set->cfg = config_load(&source, err);
-    if (!set->cfg || !master_look_up_owner(master, set->cfg, err))
+    if (!read_main_cf(set, err))
+        return false;
+    if (!master_look_up_owner(master, set->cfg, err))
         return false;
     set->mcf = master_cf_load(set->cfg, err);
     if (!set->mcf)
@@ -149,6 +189,7 @@ struct master_set *set_build(struct master *master, struct err *err)
     struct master_set *set = xcalloc(1, sizeof *set);
 
     list_init(&set->services);
+    set->main_cf_fd = -1;
     if (fill_set(master, set, err))
         return set;
     sockets_rollback(master);

@@ -15,6 +15,8 @@ static void place_descriptors(const struct spawn_request *request, int null_fd)
     dup2(request->status_fd, SERVICE_STATUS_FD);
     for (size_t i = 0; i < request->listener_count; i++)
         dup2(request->listeners[i], SERVICE_LISTENER_FD + (int)i);
+    if (request->extra_fd >= 0)
+        dup2(request->extra_fd, SERVICE_LISTENER_FD + (int)request->listener_count);
 }
 
 static int null_device(void)

@@ -67,15 +67,40 @@ static void open_early_log(const char *program)
     }
 }
 
+/* main.cf as it was when master read it: an edit takes effect with the next reload,
+ * for all services at once, and a broken one does no harm before that. */
+static void read_snapshot(struct strbuf *text)
+{
+    const char *fd_text = getenv(SERVICE_MAIN_CF_ENV);
+    char buf[8192];
+    uint32_t fd;
+    off_t at = 0;
+    ssize_t len;
+
+    if (!fd_text || !span_u32(span_str(fd_text), &fd) || fd > INT32_MAX)
+        return;
+    /* The offset is shared with the other services: pread. */
+    while ((len = pread((int)fd, buf, sizeof buf, at)) > 0) {
+        strbuf_add(text, buf, (size_t)len);
+        at += len;
+    }
+    if (len < 0)
+        strbuf_reset(text);
+    unsetenv(SERVICE_MAIN_CF_ENV);
+}
+
 static void load_config(struct service_frame *frame, const char *program)
 {
-    const struct config_source source = {.program = program,
-                                         .service = frame->args.name,
-                                         .overrides = frame->args.overrides,
-                                         .override_count = frame->args.override_count};
+    struct config_source source = {.program = program,
+                                   .service = frame->args.name,
+                                   .overrides = frame->args.overrides,
+                                   .override_count = frame->args.override_count};
     struct err err;
 
+    if (frame->main_cf.len > 0)
+        source.main_cf = strbuf_span(&frame->main_cf);
     frame->svc.cfg = config_load(&source, &err);
+    strbuf_free(&frame->main_cf);
     if (!frame->svc.cfg)
         msg_fatal("%s", err.text);
 }
@@ -116,6 +141,7 @@ static struct service_frame *frame_new(const struct service_ops *ops)
     frame->svc.arena = arena_new();
     if (generation)
         span_u32(span_str(generation), &frame->generation);
+    strbuf_init(&frame->main_cf);
     list_init(&frame->sessions);
     list_init(&frame->conns);
     hash_init(&frame->notes, false);
@@ -151,6 +177,7 @@ int service_main(int argc, char **argv, const struct service_ops *ops)
         msg_fatal("%s", err.text);
     if (!is_socket(SERVICE_STATUS_FD))
         msg_fatal("this program is started by the master daemon, as master.cf says");
+    read_snapshot(&frame->main_cf);
     close_from(SERVICE_LISTENER_FD + (int)frame->args.listener_count);
     net_set_cloexec(SERVICE_STATUS_FD, true);
     process_frame = frame;

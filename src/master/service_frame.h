@@ -46,6 +46,7 @@ struct service_session {
 struct service_frame {
     struct service svc;
     struct service_args args;
+    struct strbuf main_cf; /* until it is parsed */
     uint32_t generation;
     size_t quota; /* sessions at a time; SIZE_MAX: no limit */
     size_t stack_size;

@@ -7,6 +7,8 @@
 
 #define SERVICE_STATUS_FD   3
 #define SERVICE_LISTENER_FD 4
+/* Names the descriptor of a copy of main.cf; behind the listeners. */
+#define SERVICE_MAIN_CF_ENV "GP_MAIN_CF_FD"
 
 /* Service to master, sent when one of the values changes in a way that matters
  * (idle <-> busy, free slots <-> none, retiring); at most once a loop tick. */
