@@ -1,6 +1,6 @@
-#include <stdarg.h>
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "table/table_type.h"
 #include "util/escape.h"
@@ -205,6 +205,20 @@ enum table_status table_next(struct table *table, bool first, struct span *key_o
     *key_out = strbuf_span(&table->seq_key);
     *value_out = strbuf_span(&table->seq_value);
     return status;
+}
+
+bool table_inherit(struct table *table, const struct stat *source, bool owner,
+                   bool mode, struct err *err)
+{
+    if (!table->type->build_fd || table->mode != TABLE_CREATE)
+        return true;
+    int fd = table->type->build_fd(table);
+    if (owner && fchown(fd, source->st_uid, source->st_gid) < 0)
+        return err_set(err, "change owner of %s: %s", table->full_name,
+                       strerror(errno));
+    if (mode && fchmod(fd, source->st_mode & 0666) < 0)
+        return err_set(err, "change mode of %s: %s", table->full_name, strerror(errno));
+    return true;
 }
 
 bool table_commit(struct table *table, struct err *err)

@@ -11,6 +11,8 @@
 #ifndef TABLE_TABLE_H
 #define TABLE_TABLE_H
 
+#include <sys/stat.h>
+
 #include "util/arena.h"
 #include "util/err.h"
 #include "util/strbuf.h"
@@ -75,6 +77,9 @@ enum table_status table_delete(struct table *table, struct span key, struct err 
  * borrowed until the next call. No promise for entries changed meanwhile. */
 enum table_status table_next(struct table *table, bool first, struct span *key_out,
                              struct span *value_out, struct err *err);
+/* Give what is being built the owner and the permissions of its source. */
+bool table_inherit(struct table *table, const struct stat *source, bool owner,
+                   bool mode, struct err *err);
 /* End of TABLE_CREATE: make what was built durable and visible at once. */
 bool table_commit(struct table *table, struct err *err);
 

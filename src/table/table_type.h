@@ -3,8 +3,6 @@
 #ifndef TABLE_TABLE_TYPE_H
 #define TABLE_TABLE_TYPE_H
 
-#include <sys/stat.h>
-
 #include "table/table.h"
 #include "util/fiber.h"
 
@@ -46,6 +44,7 @@ struct table_type {
     enum table_status (*remove)(struct table *table, struct span key, struct err *err);
     enum table_status (*next)(struct table *table, bool first, struct strbuf *key,
                               struct strbuf *value, struct err *err);
+    int (*build_fd)(const struct table *table); /* TABLE_CREATE: of the new file */
     bool (*commit)(struct table *table, struct err *err);
     bool (*lock)(struct table *table, struct err *err);
     bool (*unlock)(struct table *table, struct err *err);

@@ -137,6 +137,11 @@ static enum table_status lmdb_next(struct table *table, bool first, struct strbu
     return lmdb_file_next(&self(table)->file, first, key, value, err);
 }
 
+static int lmdb_build_fd(const struct table *table)
+{
+    return self(table)->file.fd;
+}
+
 static bool lmdb_commit(struct table *table, struct err *err)
 {
     return table->mode != TABLE_CREATE || lmdb_file_commit(&self(table)->file, err);
@@ -169,8 +174,8 @@ static bool lmdb_changed(const struct table *table)
         .name = type_name, .size = sizeof(struct lmdb_table), .flags = TABLE_FIXED,    \
         .buildable = true, .updatable = true, .open = opener, .close = lmdb_close,     \
         .lookup = lmdb_lookup, .update = lmdb_update, .remove = lmdb_remove,           \
-        .next = lmdb_next, .commit = lmdb_commit, .lock = lmdb_lock,                   \
-        .unlock = lmdb_unlock, .changed = lmdb_changed,                                \
+        .next = lmdb_next, .build_fd = lmdb_build_fd, .commit = lmdb_commit,           \
+        .lock = lmdb_lock, .unlock = lmdb_unlock, .changed = lmdb_changed,             \
     }
 
 extern const struct table_type table_type_lmdb, table_type_hash, table_type_btree;
