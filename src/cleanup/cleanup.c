@@ -5,6 +5,7 @@ static void pre_jail(struct service *svc)
     struct cleanup_service *cs = arena_alloc(svc->arena, sizeof *cs);
 
     cleanup_service_init(cs, svc->cfg, svc->arena);
+    cs->svc = svc;
     svc->data = cs;
 }
 

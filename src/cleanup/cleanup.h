@@ -8,6 +8,7 @@
 #ifndef CLEANUP_CLEANUP_H
 #define CLEANUP_CLEANUP_H
 
+#include "cleanup/cleanup_map.h"
 #include "cleanup/cleanup_out.h"
 #include "global/bounce_client.h"
 #include "global/cleanup_client.h"
@@ -19,16 +20,19 @@ struct cleanup_notifier;
 
 /* Process-wide state: what configuration and other services look like. */
 struct cleanup_service {
+    struct service *svc; /* NULL in unit tests */
     const struct config *cfg;
     struct queue queue;
     struct rewrite_client *rewrite;
     struct bounce_client *bounce;
     struct cleanup_notifier *notifier;
+    struct cleanup_maps *maps;
     struct span *drop_headers; /* message_drop_headers */
     size_t drop_header_count;
     bool reject_chars[256], strip_chars[256];
-    bool filter_bytes; /* the sets above are not both empty */
-    struct list idle;  /* sessions that wait for the next message */
+    bool filter_bytes;  /* the sets above are not both empty */
+    int64_t next_check; /* of tables, whether they have changed */
+    struct list idle;   /* sessions that wait for the next message */
 };
 
 enum cleanup_stage {
@@ -43,29 +47,29 @@ struct cleanup_msg {
     struct cleanup_service *cs;
     struct arena *arena; /* of this message */
     struct cleanup_out *out;
-    int flags;           /* enum cleanup_flag */
-    int status;          /* enum cleanup_status bits */
+    int flags;  /* enum cleanup_flag */
+    int status; /* enum cleanup_status bits */
     const char *reason, *dsn;
     enum cleanup_stage stage;
 
     struct envelope env; /* what qmgr will be told */
     bool have_time, have_sender;
     size_t attr_count;
-    struct recipient next;  /* what stood in front of the next recipient */
+    struct recipient next; /* what stood in front of the next recipient */
     size_t rcpt_cap;
-    int64_t rcpt_total;     /* recipients written */
-    int notify_seen;        /* NOTIFY bits of all recipients */
+    int64_t rcpt_total; /* recipients written */
+    int notify_seen;    /* NOTIFY bits of all recipients */
     struct hash duplicates;
 
-    struct strbuf scratch;  /* a record whose bytes were changed */
-    struct strbuf header;   /* logical header under collection, lines joined by \n */
-    bool header_partial;    /* its last line goes on in the next record */
-    bool header_cut;        /* beyond header_size_limit: the rest is dropped */
-    uint64_t headers_seen;  /* one bit for each enum header_id */
+    struct strbuf scratch; /* a record whose bytes were changed */
+    struct strbuf header;  /* logical header under collection, lines joined by \n */
+    bool header_partial;   /* its last line goes on in the next record */
+    bool header_cut;       /* beyond header_size_limit: the rest is dropped */
+    uint64_t headers_seen; /* one bit for each enum header_id */
     bool resent;
     int64_t hop_count;
     const char *message_id;
-    const char *encoding;   /* from Content-Transfer-Encoding, NULL */
+    const char *encoding; /* from Content-Transfer-Encoding, NULL */
 };
 
 /* cleanup_msg.c */
@@ -93,8 +97,9 @@ void cleanup_trailer_begin(struct cleanup_msg *msg);
 /* cleanup_rcpt.c */
 /* A recipient as given by the client, with what stood in front of it. */
 void cleanup_recipient(struct cleanup_msg *msg, struct span address);
-/* Recipients that are added by configuration (bcc). */
-void cleanup_added_recipients(struct cleanup_msg *msg);
+/* The copies that configuration wants: for the sender, and of every message. */
+void cleanup_sender_bcc(struct cleanup_msg *msg);
+void cleanup_always_bcc(struct cleanup_msg *msg);
 
 /* cleanup_header.c */
 void cleanup_header_record(struct cleanup_msg *msg, int type, struct span data);
@@ -102,12 +107,18 @@ void cleanup_header_record(struct cleanup_msg *msg, int type, struct span data);
  * the message has none. */
 void cleanup_header_end(struct cleanup_msg *msg, bool add_empty_line);
 
-/* cleanup_address.c: rewrite the addresses of a header value into out.
- * False when it stays as it was. */
-bool cleanup_header_addresses(struct cleanup_msg *msg, struct span value, bool is_sender,
-                              struct strbuf *out);
-/* Envelope addresses, internal form; NULL after a failure. */
-const char *cleanup_rewrite_envelope(struct cleanup_msg *msg, struct span address);
+/* cleanup_address.c. Internal form throughout; NULL after a failure, which is noted
+ * in msg->status. */
+const char *cleanup_complete_envelope(struct cleanup_msg *msg, struct span address);
+/* Canonical mapping and masquerading, if the client's flags allow; NULL stays NULL. */
+const char *cleanup_canonical(struct cleanup_msg *msg, const char *address,
+                              enum address_class class);
+/* Rewrite the addresses of a header value into out. False: it stays as it was. */
+bool cleanup_header_addresses(struct cleanup_msg *msg, struct span value,
+                              bool is_sender, struct strbuf *out);
+struct cleanup_rewriter cleanup_rewriter(struct cleanup_msg *msg);
+void cleanup_map_failed(struct cleanup_msg *msg, enum mapping_status status,
+                        const char *address);
 
 /* cleanup_body.c */
 /* Take body records off *input up to and including X, or until it is used up. */

@@ -1,10 +1,11 @@
 #include "cleanup/cleanup.h"
 
 #include "global/addr.h"
+#include "util/msg.h"
 
-/* One address in the context; NULL after a failure, which is noted. */
-static const char *rewrite_one(struct cleanup_msg *msg, const char *context,
-                               struct span address)
+/* One address made complete; NULL after a failure, which is noted. */
+static const char *complete(struct cleanup_msg *msg, const char *context,
+                            struct span address)
 {
     const char *result;
 
@@ -17,36 +18,88 @@ static const char *rewrite_one(struct cleanup_msg *msg, const char *context,
     return NULL;
 }
 
-const char *cleanup_rewrite_envelope(struct cleanup_msg *msg, struct span address)
+static const char *complete_local(void *arg, struct span address)
 {
-    return rewrite_one(msg, "local", address);
+    return complete(arg, "local", address);
+}
+
+struct cleanup_rewriter cleanup_rewriter(struct cleanup_msg *msg)
+{
+    return (struct cleanup_rewriter){complete_local, msg, msg->out->id};
+}
+
+void cleanup_map_failed(struct cleanup_msg *msg, enum mapping_status status,
+                        const char *address)
+{
+    if (status == MAPPING_LIMIT) {
+        cleanup_fail(msg, CLEANUP_STAT_DEFER, "4.6.0", "Alias expansion error");
+        return;
+    }
+    msg_warn(
+        "%s: address mapping problem for %s -- message not accepted, try again later",
+        msg->out->id, address);
+    cleanup_fail(msg, CLEANUP_STAT_WRITE, "4.3.0", "");
+}
+
+const char *cleanup_complete_envelope(struct cleanup_msg *msg, struct span address)
+{
+    return address.len ? complete(msg, "local", address) : "";
+}
+
+const char *cleanup_canonical(struct cleanup_msg *msg, const char *address,
+                              enum address_class class)
+{
+    struct cleanup_rewriter rw = cleanup_rewriter(msg);
+    enum mapping_status status;
+    const char *result;
+
+    if (!address || !address[0] || !(msg->flags & CLEANUP_MAP_OK) ||
+        !cleanup_maps_touch(msg->cs->maps, class))
+        return address;
+    status =
+        cleanup_map_canonical(msg->cs->maps, &rw, address, class, msg->arena, &result);
+    if (status == MAPPING_OK)
+        return result;
+    cleanup_map_failed(msg, status, address);
+    return NULL;
 }
 
 struct header_rewrite {
     struct cleanup_msg *msg;
-    bool is_sender;
+    enum address_class class;
+    bool mapped; /* tables may have a say */
     bool changed;
+    int64_t left; /* header_address_token_limit */
 };
 
 static const char *rewrite_header_address(void *arg, struct span address)
 {
     struct header_rewrite *hr = arg;
+    struct cleanup_msg *msg = hr->msg;
     const char *result;
 
-    if (address.len == 0 || addr_is_canonical(address))
+    if (address.len == 0 || (!hr->mapped && addr_is_canonical(address)) ||
+        hr->left-- <= 0)
         return NULL;
-    result = rewrite_one(hr->msg, hr->msg->env.rewrite_context, address);
+    result = complete(msg, msg->env.rewrite_context, address);
+    result = cleanup_canonical(msg, result, hr->class);
     if (!result || span_eq_str(address, result))
         return NULL;
     hr->changed = true;
     return result;
 }
 
-bool cleanup_header_addresses(struct cleanup_msg *msg, struct span value, bool is_sender,
-                              struct strbuf *out)
+bool cleanup_header_addresses(struct cleanup_msg *msg, struct span value,
+                              bool is_sender, struct strbuf *out)
 {
-    struct header_rewrite hr = {.msg = msg, .is_sender = is_sender};
+    struct header_rewrite hr = {
+        .msg = msg,
+        .class = is_sender ? CLASS_HEADER_SENDER : CLASS_HEADER_RCPT,
+        .left = msg->cs->cfg->header_address_token_limit,
+    };
 
+    hr.mapped =
+        msg->flags & CLEANUP_MAP_OK && cleanup_maps_touch(msg->cs->maps, hr.class);
     addr_header_rewrite(value, msg->arena, rewrite_header_address, &hr, out);
     return hr.changed;
 }

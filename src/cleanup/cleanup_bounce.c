@@ -9,8 +9,12 @@ static void describe(const struct cleanup_msg *msg, struct dsn *dsn)
     const struct cleanup_status_detail *detail = cleanup_status_detail(msg->status);
     const char *code = msg->dsn[0] ? msg->dsn : detail->dsn;
 
-    *dsn = (struct dsn){.action = "failed", .reason = detail->text, .diag_type = "",
-                        .diag_text = "", .mta_type = "", .mta_name = ""};
+    *dsn = (struct dsn){.action = "failed",
+                        .reason = detail->text,
+                        .diag_type = "",
+                        .diag_text = "",
+                        .mta_type = "",
+                        .mta_name = ""};
     if (msg->reason[0])
         dsn->reason = msg->reason;
     memcpy(dsn->status, code, strnlen(code, DSN_STATUS_LEN - 1) + 1);
@@ -43,6 +47,7 @@ bool cleanup_bounce(struct cleanup_msg *msg)
 
     describe(msg, &dsn);
     return append_all(msg, &dsn) &&
-           bounce_notify(msg->cs->bounce, msg->cs->cfg->bounce_service_name, BOUNCE_FLUSH,
-                         BOUNCE_FLAG_CLEAN, msg->out->queue_name, msg->out->id, &msg->env);
+           bounce_notify(msg->cs->bounce, msg->cs->cfg->bounce_service_name,
+                         BOUNCE_FLUSH, BOUNCE_FLAG_CLEAN, msg->out->queue_name,
+                         msg->out->id, &msg->env);
 }

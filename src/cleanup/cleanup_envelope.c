@@ -51,19 +51,20 @@ static void time_record(struct cleanup_msg *msg, struct span data)
 
 static void sender_record(struct cleanup_msg *msg, struct span data)
 {
-    const char *sender = "";
+    const char *sender;
 
     if (msg->have_sender) {
         protocol_error(msg, "more than one sender record");
         return;
     }
     msg->have_sender = true;
-    if (data.len)
-        sender = cleanup_rewrite_envelope(msg, data);
+    sender = cleanup_complete_envelope(msg, data);
+    sender = cleanup_canonical(msg, sender, CLASS_ENVELOPE_SENDER);
     if (!sender)
         return;
     msg->env.sender = sender;
     rec_add_str(&msg->out->buf, REC_SENDER, sender);
+    cleanup_sender_bcc(msg);
 }
 
 /* Values of attributes that are numbers and matter to others than us. */
@@ -283,7 +284,7 @@ void cleanup_trailer_record(struct cleanup_msg *msg, int type, struct span data)
         copy_record(msg, type, data, &msg->env.redirect);
         break;
     case REC_END:
-        cleanup_added_recipients(msg);
+        cleanup_always_bcc(msg);
         rec_add(&msg->out->buf, REC_END, SPAN_EMPTY);
         msg->stage = CLEANUP_END;
         break;

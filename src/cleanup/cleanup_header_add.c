@@ -125,8 +125,8 @@ static void add_from(struct cleanup_msg *msg, const char *prefix)
 static bool has_recipient_header(const struct cleanup_msg *msg)
 {
     static const enum header_id ids[] = {
-        HEADER_TO, HEADER_CC, HEADER_BCC, HEADER_RESENT_TO, HEADER_RESENT_CC,
-        HEADER_RESENT_BCC,
+        HEADER_TO,        HEADER_CC,        HEADER_BCC,
+        HEADER_RESENT_TO, HEADER_RESENT_CC, HEADER_RESENT_BCC,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(ids); i++)
@@ -141,8 +141,8 @@ void header_add_missing(struct cleanup_msg *msg)
     const char *prefix = msg->resent ? "Resent-" : "";
     bool complete = is_completed(msg), resent = msg->resent;
 
-    if (complete && !header_was_seen(msg, resent ? HEADER_RESENT_MESSAGE_ID
-                                                 : HEADER_MESSAGE_ID))
+    if (complete &&
+        !header_was_seen(msg, resent ? HEADER_RESENT_MESSAGE_ID : HEADER_MESSAGE_ID))
         add_message_id(msg, prefix);
     else if (!header_was_seen(msg, HEADER_MESSAGE_ID) &&
              !header_was_seen(msg, HEADER_RESENT_MESSAGE_ID))

@@ -41,7 +41,8 @@ void cleanup_msg_free(struct cleanup_msg *msg)
     strbuf_free(&msg->scratch);
 }
 
-void cleanup_fail(struct cleanup_msg *msg, int status, const char *dsn, const char *reason)
+void cleanup_fail(struct cleanup_msg *msg, int status, const char *dsn,
+                  const char *reason)
 {
     if (!msg->reason[0]) {
         msg->reason = arena_str(msg->arena, reason);
@@ -50,11 +51,13 @@ void cleanup_fail(struct cleanup_msg *msg, int status, const char *dsn, const ch
     msg->status |= status;
 }
 
-/* Recipients must still be known when the message is to be returned by us. */
+/* Nothing more to do but to say so. A message that we return ourselves must be read
+ * to its end, because recipients may stand behind the content. */
 static bool is_hopeless(const struct cleanup_msg *msg)
 {
-    return msg->status && (!(msg->flags & CLEANUP_BOUNCE) ||
-                           (msg->status & (CLEANUP_STAT_BAD | CLEANUP_STAT_WRITE)));
+    const int temporary = CLEANUP_STAT_BAD | CLEANUP_STAT_WRITE | CLEANUP_STAT_DEFER;
+
+    return msg->status && (!(msg->flags & CLEANUP_BOUNCE) || (msg->status & temporary));
 }
 
 static void one_record(struct cleanup_msg *msg, struct span *input)

@@ -6,9 +6,9 @@
 #include "util/ipc.h"
 #include "util/msg.h"
 
-#define CALL_TIMEOUT_MS  10000
-#define RETRY_MS         5000 /* between attempts to reach a qmgr that is away */
-#define SETTLE_MS        1000 /* losses within this time share one scan */
+#define CALL_TIMEOUT_MS 10000
+#define RETRY_MS        5000 /* between attempts to reach a qmgr that is away */
+#define SETTLE_MS       1000 /* losses within this time share one scan */
 
 /* News are one-way: a message is safe in incoming before qmgr hears of it. When
  * news may have been lost, qmgr is asked to scan that queue. */
@@ -24,7 +24,8 @@ static bool send_trigger(const struct cleanup_notifier *nf)
     bool ok;
     int fd;
 
-    if (net_connect_unix(nf->path, loop_deadline(CALL_TIMEOUT_MS), &fd) != NET_CONNECTED)
+    if (net_connect_unix(nf->path, loop_deadline(CALL_TIMEOUT_MS), &fd) !=
+        NET_CONNECTED)
         return false;
     ok = write(fd, "I", 1) == 1;
     close(fd);

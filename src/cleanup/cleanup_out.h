@@ -10,11 +10,11 @@ struct cleanup_out {
     const struct queue *queue;
     const char *queue_name; /* where the file is now */
     char id[QUEUE_ID_MAX];
-    struct timeval time;    /* of creation */
-    int fd;                 /* -1: no file */
-    int64_t flushed;        /* bytes in the file; buf holds what follows */
+    struct timeval time; /* of creation */
+    int fd;              /* -1: no file */
+    int64_t flushed;     /* bytes in the file; buf holds what follows */
     struct strbuf buf;
-    int error;              /* errno of the first failed write */
+    int error; /* errno of the first failed write */
 };
 
 void cleanup_out_init(struct cleanup_out *out, const struct queue *queue);

@@ -32,7 +32,8 @@ static bool is_duplicate(struct cleanup_msg *msg, const struct recipient *rcpt)
     return false;
 }
 
-static void remember(struct cleanup_msg *msg, const struct recipient *rcpt, int64_t start)
+static void remember(struct cleanup_msg *msg, const struct recipient *rcpt,
+                     int64_t start)
 {
     struct envelope *env = &msg->env;
     struct recipient *grown;
@@ -59,6 +60,7 @@ static void add_notify(struct strbuf *sb, int notify)
     rec_add_attr(sb, "notify_flags", span_str(notify < 10 ? digits + 1 : digits));
 }
 
+/* dsn_orcpt empty: one that we added, which nobody hears of. */
 static void write_recipient(struct cleanup_msg *msg, struct recipient *rcpt)
 {
     struct strbuf *sb = &msg->out->buf;
@@ -66,41 +68,102 @@ static void write_recipient(struct cleanup_msg *msg, struct recipient *rcpt)
 
     if (is_duplicate(msg, rcpt))
         return;
-    if (msg->stage == CLEANUP_ENVELOPE)
-        cleanup_envelope_end(msg);
     start = cleanup_out_offset(msg->out);
     if (rcpt->notify)
         add_notify(sb, rcpt->notify);
-    rec_add_attr(sb, "dsn_orig_rcpt", span_str(rcpt->dsn_orcpt));
+    if (rcpt->dsn_orcpt[0])
+        rec_add_attr(sb, "dsn_orig_rcpt", span_str(rcpt->dsn_orcpt));
     rec_add_str(sb, REC_ORIG_RCPT, rcpt->orig);
     rcpt->offset = cleanup_out_offset(msg->out);
     rec_add_str(sb, REC_RCPT, rcpt->address);
-    msg->notify_seen |= rcpt->notify;
     msg->rcpt_total++;
     remember(msg, rcpt, start);
+    cleanup_out_relax(msg->out);
+}
+
+/* What the recipient stands for. address: NULL after a failure. */
+static void expand_recipient(struct cleanup_msg *msg, const struct recipient *model,
+                             const char *address)
+{
+    struct cleanup_rewriter rw = cleanup_rewriter(msg);
+    enum mapping_status status;
+    struct recipient rcpt = *model;
+    const char **list;
+    size_t count;
+
+    if (!address)
+        return;
+    if (!(msg->flags & CLEANUP_MAP_OK)) {
+        rcpt.address = address;
+        write_recipient(msg, &rcpt);
+        return;
+    }
+    status =
+        cleanup_map_virtual(msg->cs->maps, &rw, address, msg->arena, &list, &count);
+    if (status != MAPPING_OK) {
+        cleanup_map_failed(msg, status, address);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        rcpt.address = list[i];
+        write_recipient(msg, &rcpt);
+    }
+}
+
+static void add_bcc(struct cleanup_msg *msg, const char *bcc)
+{
+    struct recipient rcpt = {.dsn_orcpt = "", .notify = NOTIFY_NEVER};
+    const char *address;
+
+    address = cleanup_complete_envelope(msg, span_str(bcc));
+    address = cleanup_canonical(msg, address, CLASS_ENVELOPE_RCPT);
+    rcpt.orig = address;
+    expand_recipient(msg, &rcpt, address);
+}
+
+static void add_mapped_bcc(struct cleanup_msg *msg, enum address_class class,
+                           const char *address)
+{
+    enum mapping_status status;
+    const char *bcc;
+
+    if (!(msg->flags & CLEANUP_BCC_OK) || !address)
+        return;
+    status = cleanup_map_bcc(msg->cs->maps, class, address, msg->arena, &bcc);
+    if (status != MAPPING_OK)
+        cleanup_map_failed(msg, status, address);
+    else if (bcc)
+        add_bcc(msg, bcc);
 }
 
 void cleanup_recipient(struct cleanup_msg *msg, struct span address)
 {
     struct recipient rcpt = msg->next;
+    const char *full, *canonical;
 
-    rcpt.address = cleanup_rewrite_envelope(msg, address);
-    if (!rcpt.address)
+    if (msg->stage == CLEANUP_ENVELOPE)
+        cleanup_envelope_end(msg);
+    full = cleanup_complete_envelope(msg, address);
+    if (!full)
         return;
     if (!rcpt.orig[0])
         rcpt.orig = arena_span_str(msg->arena, address);
     if (!rcpt.dsn_orcpt[0])
-        rcpt.dsn_orcpt = arena_printf(msg->arena, "rfc822;%s", rcpt.address);
-    write_recipient(msg, &rcpt);
-    cleanup_out_relax(msg->out);
+        rcpt.dsn_orcpt = arena_printf(msg->arena, "rfc822;%s", full);
+    msg->notify_seen |= rcpt.notify;
+    canonical = cleanup_canonical(msg, full, CLASS_ENVELOPE_RCPT);
+    expand_recipient(msg, &rcpt, canonical);
+    add_mapped_bcc(msg, CLASS_ENVELOPE_RCPT, canonical);
 }
 
-void cleanup_added_recipients(struct cleanup_msg *msg)
+void cleanup_sender_bcc(struct cleanup_msg *msg)
 {
-    const struct config *cfg = msg->cs->cfg;
+    add_mapped_bcc(msg, CLASS_ENVELOPE_SENDER, msg->env.sender);
+}
 
-    if (!(msg->flags & CLEANUP_BCC_OK) || msg->rcpt_total == 0)
-        return;
-    if (cfg->always_bcc[0])
-        cleanup_recipient(msg, span_str(cfg->always_bcc));
+void cleanup_always_bcc(struct cleanup_msg *msg)
+{
+    if (msg->flags & CLEANUP_BCC_OK && msg->rcpt_total > 0 && !msg->status &&
+        msg->cs->cfg->always_bcc[0])
+        add_bcc(msg, msg->cs->cfg->always_bcc);
 }

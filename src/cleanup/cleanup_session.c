@@ -3,6 +3,8 @@
 #include "util/ipc.h"
 #include "util/msg.h"
 
+#define CHECK_TABLES_MS 1000
+
 /* One client connection. */
 struct session {
     struct list link; /* in cs->idle while no message is under way */
@@ -61,6 +63,7 @@ void cleanup_service_init(struct cleanup_service *cs, const struct config *cfg,
     cs->rewrite = rewrite_client_new(cfg);
     cs->bounce = bounce_client_new(cfg);
     cs->notifier = cleanup_notifier_new(cfg);
+    cs->maps = cleanup_maps_open(cfg, arena);
     cs->drop_headers =
         parse_drop_headers(cfg->message_drop_headers, arena, &cs->drop_header_count);
     reject = parse_byte_set(cfg->message_reject_characters, cs->reject_chars);
@@ -74,10 +77,12 @@ void cleanup_service_free(struct cleanup_service *cs)
     rewrite_client_free(cs->rewrite);
     bounce_client_free(cs->bounce);
     cleanup_notifier_free(cs->notifier);
+    cleanup_maps_close(cs->maps);
 }
 
 static enum stream_status send_reply(struct session *ss, uint32_t id, int status,
-                                     const struct cleanup_msg *msg, const char *queue_id)
+                                     const struct cleanup_msg *msg,
+                                     const char *queue_id)
 {
     size_t mark;
 
@@ -104,13 +109,34 @@ static void end_message(struct session *ss)
     arena_reset(ss->arena);
 }
 
+/* A changed table is picked up by a new process; this one ends with its sessions. */
+static void check_tables(struct cleanup_service *cs)
+{
+    const char *name;
+
+    if (!cs->svc || cs->svc->retiring || loop_now() < cs->next_check)
+        return;
+    cs->next_check = loop_now() + CHECK_TABLES_MS;
+    name = cleanup_maps_changed(cs->maps);
+    if (!name)
+        return;
+    msg_info("table %s has changed -- restarting", name);
+    service_retire(cs->svc);
+}
+
+static bool may_go_on(const struct session *ss)
+{
+    return ss->msg || !ss->cs->svc || !ss->cs->svc->retiring;
+}
+
 static enum stream_status open_message(struct session *ss, const struct frame *frame)
 {
     struct frame_reader r = frame_reader(frame->body);
     int flags = (int)(frame_want_num(&r, "flags") & 0xffff);
 
     if (ss->msg || r.missing) {
-        msg_warn("malformed request: %s", r.missing ? r.missing : "open within a message");
+        msg_warn("malformed request: %s",
+                 r.missing ? r.missing : "open within a message");
         return send_reply(ss, frame->id, CLEANUP_STAT_BAD, NULL, NULL);
     }
     ss->msg = cleanup_msg_open(ss->cs, ss->arena, &ss->out, flags);
@@ -127,6 +153,7 @@ static enum stream_status commit_message(struct session *ss, const struct frame 
     if (!ss->msg)
         return send_reply(ss, frame->id, CLEANUP_STAT_BAD, NULL, NULL);
     cleanup_msg_commit(ss->msg);
+    check_tables(ss->cs);
     status = send_reply(ss, frame->id, ss->msg->status, ss->msg, NULL);
     end_message(ss);
     return status;
@@ -182,7 +209,8 @@ void cleanup_session(struct cleanup_service *cs, struct stream *stream)
     strbuf_init(&ss.reply);
     stream_set_timeout(stream, cs->cfg->ipc_timeout * 1000);
     status = ipc_read_preamble(stream);
-    while (status == STREAM_OK && (status = next_frame(&ss, &frame)) == STREAM_OK)
+    while (status == STREAM_OK && may_go_on(&ss) &&
+           (status = next_frame(&ss, &frame)) == STREAM_OK)
         status = handle_frame(&ss, &frame);
     if (ss.msg) {
         cleanup_msg_cancel(ss.msg);
@@ -196,6 +224,6 @@ void cleanup_session(struct cleanup_service *cs, struct stream *stream)
 
 void cleanup_end_idle(struct cleanup_service *cs)
 {
-    list_each_safe (link, &cs->idle)
+    list_each_safe(link, &cs->idle)
         fiber_cancel(list_entry(link, struct session, link)->fiber);
 }

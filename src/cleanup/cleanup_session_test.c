@@ -13,7 +13,7 @@
 
 /* A client and a cleanup session on a socket pair, in a scratch queue directory. */
 static struct {
-    struct config cfg;
+    struct config *cfg;
     struct cleanup_service cs;
     struct arena *arena;
     struct stream *client;
@@ -72,7 +72,7 @@ static int read_status(void)
     return (int)status;
 }
 
-/* "S=a@b|R=c@d|M|N=Subject: x|X|E" -> records. "\1" stands for "|". */
+/* "S=a@b|R=c@d|M|N=Subject: x|X|E" -> records. */
 static void build(struct strbuf *sb, const char *script)
 {
     struct span rest = span_str(script);
@@ -184,12 +184,13 @@ static void test_record_order(void)
     struct stat st;
     char path[QUEUE_PATH_MAX];
 
-    t.cfg.delay_warning_time = 14400;
+    t.cfg->delay_warning_time = 14400;
     open_message(CLEANUP_EXTERNAL);
-    send_script(T_RECORD "A=log_ident=QID|A=rewrite_context=local|i=abc|<=2|S=s@example.com|"
-                         "A=encoding=8bit|A=client_name=localhost|n=6|"
-                         "o=rfc822;orig@example.org|R=r1@example.org|R=r2@example.org|M|"
-                         "N=Message-ID: <a@b>|N=Date: d|N=From: f@example.com|N=|N=body|X|E");
+    send_script(T_RECORD
+                "A=log_ident=QID|A=rewrite_context=local|i=abc|<=2|S=s@example.com|"
+                "A=encoding=8bit|A=client_name=localhost|n=6|"
+                "o=rfc822;orig@example.org|R=r1@example.org|R=r2@example.org|M|"
+                "N=Message-ID: <a@b>|N=Date: d|N=From: f@example.com|N=|N=body|X|E");
     assert_int_equal(commit(), 0);
     dump(QUEUE_INCOMING);
     replace_id("QID");
@@ -198,18 +199,20 @@ static void test_record_order(void)
     memset(create_time + 12, '#', 10);
     assert_string_equal(
         t.text.ptr,
-        "C=             57             436               2              12              57 "
+        "C=             57             436               2              12             "
+        " 57 "
         "              0"
         "|T=1795415321 809476|A=create_time=##########|A=log_ident=QID"
         "|A=rewrite_context=local|A=envelope_id=abc|A=ret_flags=2|S=s@example.com"
         "|A=encoding=8bit|A=client_name=localhost|W=     1795429721|A=notify_flags=6"
         "|A=dsn_orig_rcpt=rfc822;orig@example.org|O=r1@example.org|R=r1@example.org"
         "|A=dsn_orig_rcpt=rfc822;r2@example.org|O=r2@example.org|R=r2@example.org|M"
-        "|N=Message-ID: <a@b>|N=Date: d|N=From: f@example.com|N|N=body|X|A=encoding=8bit|E");
+        "|N=Message-ID: <a@b>|N=Date: d|N=From: "
+        "f@example.com|N|N=body|X|A=encoding=8bit|E");
     queue_path(&t.cs.queue, QUEUE_INCOMING, t.id, path);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, QUEUE_MODE_READY);
-    t.cfg.delay_warning_time = 0;
+    t.cfg->delay_warning_time = 0;
 }
 
 /* What the file says and what qmgr is told must agree. */
@@ -245,9 +248,10 @@ static void test_missing_headers(void)
     assert_int_equal(commit(), 0);
     content(QUEUE_INCOMING);
     assert_non_null(strstr(t.text.ptr, "|N=Subject: x|N=Message-Id: <2"));
-    assert_non_null(strstr(t.text.ptr, ".QID@mx.example>|N=Date: Mon, 23 Nov 2026 06:28:41 "));
-    assert_non_null(strstr(t.text.ptr,
-                           "|N=From: \"J. \\\"D\\\" Doe\" <s@example.com>|N|N=body|X|E"));
+    assert_non_null(
+        strstr(t.text.ptr, ".QID@mx.example>|N=Date: Mon, 23 Nov 2026 06:28:41 "));
+    assert_non_null(strstr(
+        t.text.ptr, "|N=From: \"J. \\\"D\\\" Doe\" <s@example.com>|N|N=body|X|E"));
     open_message(CLEANUP_EXTERNAL);
     send_script(REMOTE "N=Subject : x|N=body|X|E");
     assert_int_equal(commit(), 0);
@@ -268,8 +272,9 @@ static void test_resent(void)
 static void test_header_lines(void)
 {
     open_message(CLEANUP_EXTERNAL);
-    send_script(REMOTE "N=Bcc: a|N=\tb|N=Return-Path: <x>|N=X: a|N=\tfold|L=Y: part|N=two|"
-                       "N=Z:q|N=|N=a\rb|L=c\nd|N=|N=e|X|E");
+    send_script(REMOTE
+                "N=Bcc: a|N=\tb|N=Return-Path: <x>|N=X: a|N=\tfold|L=Y: part|N=two|"
+                "N=Z:q|N=|N=a\rb|L=c\nd|N=|N=e|X|E");
     assert_int_equal(commit(), 0);
     assert_string_equal(content(QUEUE_INCOMING),
                         "N=X: a|N=\tfold|N=Y: parttwo|N=Z:q|N|N=a b|L=c d|N|N=e|X|E");
@@ -277,38 +282,109 @@ static void test_header_lines(void)
 
 static void test_header_size_limit(void)
 {
-    t.cfg.header_size_limit = 20;
+    t.cfg->header_size_limit = 20;
     open_message(CLEANUP_EXTERNAL);
     send_script(REMOTE "N=X: 67890|N=\t34567890|N= more|N=Y: z|N=|X|E");
     assert_int_equal(commit(), 0);
-    assert_string_equal(content(QUEUE_INCOMING), "N=X: 67890|N=\t34567890|N=Y: z|N|X|E");
-    t.cfg.header_size_limit = 102400;
+    assert_string_equal(content(QUEUE_INCOMING),
+                        "N=X: 67890|N=\t34567890|N=Y: z|N|X|E");
+    t.cfg->header_size_limit = 102400;
 }
 
 static void test_long_header_is_chunked(void)
 {
-    struct strbuf script = STRBUF_INIT;
-    struct strbuf expect = STRBUF_INIT;
-
-    t.cfg.line_length_limit = 4;
+    t.cfg->line_length_limit = 4;
     open_message(CLEANUP_EXTERNAL);
     send_script(REMOTE "N=X: 67890|N=|X|E");
     assert_int_equal(commit(), 0);
     assert_string_equal(content(QUEUE_INCOMING), "L=X: 6|N=7890|N|X|E");
-    t.cfg.line_length_limit = 2048;
-    strbuf_free(&script);
-    strbuf_free(&expect);
+    t.cfg->line_length_limit = 2048;
 }
 
 static void test_duplicates(void)
 {
     open_message(CLEANUP_EXTERNAL);
-    send_script(T_RECORD "A=rewrite_context=remote|S=s@example.com|R=a@example.org|"
-                         "R=A@Example.org|R=b@example.org|R=a@example.org|M|N=a: b|X|E");
+    send_script(T_RECORD
+                "A=rewrite_context=remote|S=s@example.com|R=a@example.org|"
+                "R=A@Example.org|R=b@example.org|R=a@example.org|M|N=a: b|X|E");
     assert_int_equal(commit(), 0);
     dump(QUEUE_INCOMING);
-    assert_non_null(strstr(t.text.ptr, "|R=a@example.org|A=dsn_orig_rcpt=rfc822;b@example.org"
-                                       "|O=b@example.org|R=b@example.org|M|"));
+    assert_non_null(strstr(t.text.ptr,
+                           "|R=a@example.org|A=dsn_orig_rcpt=rfc822;b@example.org"
+                           "|O=b@example.org|R=b@example.org|M|"));
+}
+
+/* Envelope and recipients only: S, O, R records and the flags in front of them. */
+static const char *recipients(const char *queue)
+{
+    struct strbuf out = STRBUF_INIT;
+    struct span rest = SPAN_EMPTY, item;
+
+    dump(queue);
+    rest = strbuf_span(&t.text);
+    while (rest.ptr) {
+        item = span_cut(&rest, '|');
+        if (item.len > 1 &&
+            (strchr("SOR", item.ptr[0]) || span_starts(item, SPAN_LIT("A=notify")) ||
+             span_starts(item, SPAN_LIT("A=dsn"))))
+            strbuf_addf(&out, "%s%.*s", out.len ? "|" : "", SPAN_ARG(item));
+    }
+    strbuf_free(&t.text);
+    t.text = out;
+    return t.text.ptr;
+}
+
+#define DSN(orig, rcpt) "|A=dsn_orig_rcpt=rfc822;" orig "|O=" orig "|R=" rcpt
+#define BCC(rcpt)       "|A=notify_flags=1|O=" rcpt "|R=" rcpt
+
+static void test_mapping(void)
+{
+    open_message(CLEANUP_EXTERNAL);
+    send_script(T_RECORD
+                "A=rewrite_context=local|S=s1@example.org|R=c1@example.org|"
+                "R=ext+foo@example.org|R=v@example.org|R=self@example.org|"
+                "R=lp1@example.org|R=a@h.example.com|M|"
+                "N=From: a@h.example.com, Me <b+c@wild.example>|"
+                "N=To: c1@example.org, aDMIN@h.example.com,|N=\ta@x.keep.example.com|"
+                "N=Message-Id: <x>|N=Date: d|N=|X|E");
+    assert_int_equal(commit(), 0);
+    assert_string_equal(
+        content(QUEUE_INCOMING),
+        "N=From: a@example.com, Me <b+c@tame.example>|N=To: c3@example.org, "
+        "aDMIN@h.example.com,|N=\ta@x.keep.example.com|N=Message-Id: <x>|N=Date: "
+        "d|N|X|E");
+    assert_string_equal(
+        recipients(QUEUE_INCOMING),
+        "S=c3@example.org" BCC("sb@example.org") DSN("c1@example.org", "c3@example.org")
+            DSN("ext+foo@example.org", "nxt+foo@example.org") DSN(
+                "v@example.org", "x@example.org") DSN("v@example.org", "y@example.org")
+                DSN("v@example.org", "z@example.org") DSN("self@example.org",
+                                                          "self@example.org")
+                    DSN("self@example.org", "other@example.org") BCC("rb@example.org")
+                        DSN("lp1@example.org", "lp1@example.org")
+                            DSN("a@h.example.com", "a@h.example.com"));
+    /* Without leave to map, nothing is. */
+    open_message(0);
+    send_script(T_RECORD "A=rewrite_context=local|S=s1@example.org|R=v@example.org|M|"
+                         "N=From: a@h.example.com|N=|X|E");
+    assert_int_equal(commit(), 0);
+    assert_string_equal(recipients(QUEUE_INCOMING),
+                        "S=s1@example.org" DSN("v@example.org", "v@example.org"));
+}
+
+static void test_always_bcc(void)
+{
+    t.cfg->always_bcc = "v2@example.org";
+    open_message(CLEANUP_EXTERNAL);
+    send_script(REMOTE "N=|X|E");
+    assert_int_equal(commit(), 0);
+    assert_string_equal(
+        recipients(QUEUE_INCOMING),
+        "S=s@example.com" DSN(
+            "r@example.org",
+            "r@example.org") "|A=notify_flags=1|O=v2@example.org|R=y@example.org"
+                             "|A=notify_flags=1|O=v2@example.org|R=z@example.org");
+    t.cfg->always_bcc = "";
 }
 
 static void test_hold_and_discard(void)
@@ -338,10 +414,13 @@ static void expect_status(const char *script, int status)
 
 static void test_refusals(void)
 {
-    t.cfg.hopcount_limit = 2;
-    t.cfg.queue_file_attribute_count_limit = 3;
-    expect_status(REMOTE "N=Received: 1|N=Received: 2|N=Received: 3|N=|X|E", CLEANUP_STAT_HOPS);
+    t.cfg->hopcount_limit = 2;
+    t.cfg->queue_file_attribute_count_limit = 3;
+    expect_status(REMOTE "N=Received: 1|N=Received: 2|N=Received: 3|N=|X|E",
+                  CLEANUP_STAT_HOPS);
     expect_status(T_RECORD "S=a@example.com|M|N=|X|E", CLEANUP_STAT_RCPT);
+    expect_status(T_RECORD "S=|R=x1@example.org|M|N=|X|E", CLEANUP_STAT_DEFER);
+    assert_string_equal(t.reason, "Alias expansion error");
     expect_status(REMOTE "N=|X", CLEANUP_STAT_BAD);
     expect_status(REMOTE "N=|X|E|E", CLEANUP_STAT_BAD);
     expect_status(REMOTE "N=|N=a|R=x@example.org|X|E", CLEANUP_STAT_BAD);
@@ -352,8 +431,8 @@ static void test_refusals(void)
     expect_status(T_RECORD "S=|A==b|R=a@example.com|M|N=|X|E", CLEANUP_STAT_BAD);
     expect_status(T_RECORD "S=|A=a=1|A=b=1|A=c=1|A=d=1|R=a@example.com|M|N=|X|E",
                   CLEANUP_STAT_BAD);
-    t.cfg.queue_file_attribute_count_limit = 100;
-    t.cfg.hopcount_limit = 50;
+    t.cfg->queue_file_attribute_count_limit = 100;
+    t.cfg->hopcount_limit = 50;
     t.cs.reject_chars['~'] = t.cs.filter_bytes = true;
     expect_status(REMOTE "N=|N=a~b|X|E", CLEANUP_STAT_CONTENT);
     assert_string_equal(t.reason, "disallowed character");
@@ -364,7 +443,7 @@ static void test_size_limit(void)
 {
     size_t before = count_files();
 
-    t.cfg.message_size_limit = 2000;
+    t.cfg->message_size_limit = 2000;
     open_message(CLEANUP_EXTERNAL);
     send_script(REMOTE "N=a: b|N=");
     for (int i = 0; i < 100; i++)
@@ -372,7 +451,7 @@ static void test_size_limit(void)
     send_script("X|E");
     assert_int_equal(commit(), CLEANUP_STAT_SIZE);
     assert_int_equal(count_files(), before);
-    t.cfg.message_size_limit = 0;
+    t.cfg->message_size_limit = 0;
 }
 
 /* More than the buffer: the size record is filled in afterwards. */
@@ -432,6 +511,8 @@ static int run_all(void *arg)
     test_header_size_limit();
     test_long_header_is_chunked();
     test_duplicates();
+    test_mapping();
+    test_always_bcc();
     test_hold_and_discard();
     test_refusals();
     test_size_limit();
@@ -448,23 +529,45 @@ static void test_session(void **state)
     assert_int_equal(fiber_main(run_all, NULL), 0);
 }
 
-static void set_strings(struct config *cfg)
+static const char main_cf[] =
+    "myhostname = mx.example\n"
+    "mydestination = mx.example\n"
+    "inet_interfaces = 127.0.0.1\n"
+    "inet_protocols = ipv4\n"
+    "hopcount_limit = 50\n"
+    "delay_warning_time = 0\n"
+    "message_size_limit = 0\n"
+    "recipient_delimiter = +\n"
+    "canonical_maps = inline:{ c1@example.org=c2@example.org, "
+    "c2@example.org=c3@example.org,\n"
+    "  lp1@example.org=lp2@example.org, lp2@example.org=lp1@example.org }\n"
+    "sender_canonical_maps = inline:{ s1@example.org=c1@example.org, "
+    "@wild.example=@tame.example }\n"
+    "recipient_canonical_maps = inline:{ ext@example.org=nxt@example.org }\n"
+    "masquerade_domains = !keep.example.com example.com\n"
+    "masquerade_exceptions = Admin\n"
+    "virtual_alias_maps = inline:{ { v@example.org = x@example.org, v2@example.org, "
+    "x@example.org }\n"
+    "  { v2@example.org = y@example.org, z@example.org }\n"
+    "  { self@example.org = self@example.org, other@example.org }\n"
+    "  { x1@example.org = x2@example.org } { x2@example.org = x1@example.org } }\n"
+    "sender_bcc_maps = inline:{ c3@example.org=sb@example.org }\n"
+    "recipient_bcc_maps = inline:{ self@example.org=rb@example.org }\n";
+
+static struct config *load_config(const char *dir)
 {
-    cfg->hash_queue_names = "deferred, defer";
-    cfg->hash_queue_depth = 1;
-    cfg->cleanup_service_name = "cleanup";
-    cfg->queue_service_name = "qmgr";
-    cfg->rewrite_service_name = "rewrite";
-    cfg->bounce_service_name = "bounce";
-    cfg->defer_service_name = "defer";
-    cfg->trace_service_name = "trace";
-    cfg->message_drop_headers = "bcc, content-length, resent-bcc, return-path";
-    cfg->message_reject_characters = cfg->message_strip_characters = "";
-    cfg->myhostname = "mx.example";
-    cfg->undisclosed_recipients_header = cfg->always_bcc = "";
-    cfg->remote_header_rewrite_domain = "";
-    cfg->full_name_encoding_charset = "utf-8";
-    cfg->header_from_format = "standard";
+    struct config_source source = {.dir = dir, .program = "cleanup"};
+    struct config *cfg;
+    struct err err;
+    FILE *file = fopen("main.cf", "w");
+
+    assert_non_null(file);
+    fputs(main_cf, file);
+    fclose(file);
+    cfg = config_load(&source, &err);
+    if (!cfg)
+        fail_msg("%s", err.text);
+    return cfg;
 }
 
 static int setup(void **state)
@@ -475,19 +578,10 @@ static int setup(void **state)
     if (!mkdtemp(dir) || chdir(dir) < 0 || mkdir(QUEUE_INCOMING, 0700) < 0 ||
         mkdir(QUEUE_HOLD, 0700) < 0)
         return -1;
-    set_strings(&t.cfg);
-    t.cfg.ipc_timeout = t.cfg.ipc_idle = 10;
-    t.cfg.hopcount_limit = 50;
-    t.cfg.queue_file_attribute_count_limit = 100;
-    t.cfg.duplicate_filter_limit = 1000;
-    t.cfg.header_size_limit = 102400;
-    t.cfg.line_length_limit = 2048;
-    t.cfg.cleanup_replace_stray_cr_lf = true;
-    t.cfg.detect_8bit_encoding_header = true;
-    t.cfg.enable_original_recipient = true;
+    t.cfg = load_config(dir);
     t.arena = arena_new();
     strbuf_init(&t.text);
-    cleanup_service_init(&t.cs, &t.cfg, t.arena);
+    cleanup_service_init(&t.cs, t.cfg, t.arena);
     return 0;
 }
 
@@ -502,6 +596,7 @@ static int teardown(void **state)
     cleanup_service_free(&t.cs);
     strbuf_free(&t.text);
     arena_free(t.arena);
+    config_free(t.cfg);
     return system(command);
 }
 

@@ -1,7 +1,9 @@
 #include "global/envelope_field.h"
 
-#define TEXT(field, file_attr)                                                     \
-    {#field, sizeof(#field) - 1, offsetof(struct envelope, field), file_attr}
+#define TEXT(field, file_attr)                                                         \
+    {                                                                                  \
+#field, sizeof(#field) - 1, offsetof(struct envelope, field), file_attr        \
+    }
 
 const struct envelope_text envelope_texts[] = {
     TEXT(sender, false),

@@ -5,20 +5,22 @@
 static const struct {
     const char *name;
     size_t offset;
-} numbers64[] = {
-    {"create_time", offsetof(struct envelope, create_time)},
-    {"data_offset", offsetof(struct envelope, data_offset)},
-    {"data_size", offsetof(struct envelope, data_size)},
-    {"content_size", offsetof(struct envelope, content_size)},
-    {"rcpt_count", offsetof(struct envelope, rcpt_count)},
-    {"warn_time", offsetof(struct envelope, warn_time)},
-    {"warn_offset", offsetof(struct envelope, warn_offset)},
-    {"next_rcpt_offset", offsetof(struct envelope, next_rcpt_offset)},
-}, numbers_int[] = {
-    {"qmgr_opts", offsetof(struct envelope, qmgr_opts)},
-    {"sendopts", offsetof(struct envelope, sendopts)},
-    {"ret_flags", offsetof(struct envelope, ret)},
-    {"trace_flags", offsetof(struct envelope, trace_flags)},
+} numbers64[] =
+    {
+        {"create_time", offsetof(struct envelope, create_time)},
+        {"data_offset", offsetof(struct envelope, data_offset)},
+        {"data_size", offsetof(struct envelope, data_size)},
+        {"content_size", offsetof(struct envelope, content_size)},
+        {"rcpt_count", offsetof(struct envelope, rcpt_count)},
+        {"warn_time", offsetof(struct envelope, warn_time)},
+        {"warn_offset", offsetof(struct envelope, warn_offset)},
+        {"next_rcpt_offset", offsetof(struct envelope, next_rcpt_offset)},
+},
+  numbers_int[] = {
+      {"qmgr_opts", offsetof(struct envelope, qmgr_opts)},
+      {"sendopts", offsetof(struct envelope, sendopts)},
+      {"ret_flags", offsetof(struct envelope, ret)},
+      {"trace_flags", offsetof(struct envelope, trace_flags)},
 };
 
 #define RECIPIENT_GROUP "recipient"
@@ -46,8 +48,8 @@ void envelope_to_frame(const struct envelope *env, struct strbuf *sb)
     frame_num(sb, "arrival_sec", (int64_t)env->arrival.tv_sec);
     frame_num(sb, "arrival_usec", (int64_t)env->arrival.tv_usec);
     for (size_t i = 0; i < ARRAY_LEN(numbers64); i++) {
-        int64_t value = *(const int64_t *)(const void *)((const char *)env +
-                                                         numbers64[i].offset);
+        int64_t value =
+            *(const int64_t *)(const void *)((const char *)env + numbers64[i].offset);
         if (value)
             frame_num(sb, numbers64[i].name, value);
     }
@@ -68,8 +70,8 @@ void envelope_to_frame(const struct envelope *env, struct strbuf *sb)
         add_recipient(&env->rcpts[i], sb);
 }
 
-static void take_recipient(struct span body, struct arena *arena, struct recipient *rcpt,
-                           const char **missing)
+static void take_recipient(struct span body, struct arena *arena,
+                           struct recipient *rcpt, const char **missing)
 {
     struct frame_reader r = frame_reader(body);
 
@@ -117,8 +119,8 @@ static void set_number(struct envelope *env, struct span name, struct span value
     }
 }
 
-bool envelope_from_frame(struct span body, struct arena *arena, struct envelope *env_out,
-                         const char **missing_out)
+bool envelope_from_frame(struct span body, struct arena *arena,
+                         struct envelope *env_out, const char **missing_out)
 {
     struct frame_reader r = frame_reader(body);
     const struct envelope_text *text;

@@ -15,7 +15,7 @@ struct reading {
     int64_t next_start;    /* offset of the first of that; 0: nothing yet */
     bool first_pass;       /* whole envelope wanted, not just more recipients */
     bool have_time, have_sender, in_extracted;
-    const char *why;       /* of a corrupt file */
+    const char *why; /* of a corrupt file */
 };
 
 static bool corrupt(struct reading *rd, const char *why)
@@ -338,8 +338,8 @@ static bool start_further_pass(struct reading *rd, int64_t from_offset)
         return false;
     if (from_offset < 0 || from_offset > rd->file.file_size)
         return corrupt(rd, "recipient offset beyond the file");
-    rd->in_extracted =
-        rd->env->data_offset > 0 && from_offset >= rd->env->data_offset + rd->env->data_size;
+    rd->in_extracted = rd->env->data_offset > 0 &&
+                       from_offset >= rd->env->data_offset + rd->env->data_size;
     rd->have_time = rd->have_sender = true;
     rec_reader_seek(&rd->file, from_offset);
     return true;

@@ -7,9 +7,9 @@
 
 #include "util/timefmt.h"
 
-#define HASH_DEPTH_MAX   8
-#define DIR_MODE         0700
-#define CREATE_ATTEMPTS  1000
+#define HASH_DEPTH_MAX  8
+#define DIR_MODE        0700
+#define CREATE_ATTEMPTS 1000
 
 void queue_init(struct queue *q, const struct config *cfg, struct arena *arena)
 {
@@ -119,8 +119,8 @@ static int discard_temporary(int fd, const char *path)
     return -1;
 }
 
-int queue_create(const struct queue *q, const char *queue_name, char id_out[QUEUE_ID_MAX],
-                 struct timeval *time_out)
+int queue_create(const struct queue *q, const char *queue_name,
+                 char id_out[QUEUE_ID_MAX], struct timeval *time_out)
 {
     char temporary[QUEUE_PATH_MAX], path[QUEUE_PATH_MAX];
     int64_t now_us = time_now_us();
@@ -160,7 +160,8 @@ int queue_open(const struct queue *q, const char *queue_name, const char *id, in
     return -1;
 }
 
-int queue_rename(const struct queue *q, const char *from, const char *to, const char *id)
+int queue_rename(const struct queue *q, const char *from, const char *to,
+                 const char *id)
 {
     char from_path[QUEUE_PATH_MAX], to_path[QUEUE_PATH_MAX];
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define WINDOW_MIN   8192
-#define HEADER_MAX   6  /* type and up to five length bytes */
+#define WINDOW_MIN 8192
+#define HEADER_MAX 6 /* type and up to five length bytes */
 
 /* -- appending -- */
 
