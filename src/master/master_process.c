@@ -68,11 +68,13 @@ static void on_status(struct evfd *ev, void *arg)
     struct service_status status;
     ssize_t len;
 
-    while ((len = recv(ev->fd, &status, sizeof status, MSG_DONTWAIT)) > 0) {
+    do {
+        len = recv(ev->fd, &status, sizeof status, MSG_DONTWAIT);
         if (len == (ssize_t)sizeof status)
             note_status(process, &status);
-    }
-    if (len < 0 && (errno == EAGAIN || errno == EINTR))
+        /* A reset (it was killed with an order unread) comes before its reports. */
+    } while (len > 0 || (len < 0 && (errno == EINTR || errno == ECONNRESET)));
+    if (len < 0 && errno == EAGAIN)
         evfd_read_blocked(ev);
     else
         evfd_forget(ev); /* it is ending: SIGCHLD will tell how */
