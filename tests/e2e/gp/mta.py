@@ -410,7 +410,7 @@ class Peer(Mta):
     def etc_files(cls):
         """Its libraries are found through a loader cache of the sandbox's own, which
         set-gid programs heed too."""
-        return {"ld.so.cache": f"{cls.cache}/ld.so.cache"} if cls.cache else {}
+        return {} if cls.missing() else {"ld.so.cache": f"{cls.cache}/ld.so.cache"}
 
 
 def _unpack_peer():
