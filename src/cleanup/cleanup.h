@@ -61,7 +61,8 @@ struct cleanup_msg {
     int notify_seen;    /* NOTIFY bits of all recipients */
     struct hash duplicates;
 
-    struct strbuf scratch; /* a record whose bytes were changed */
+    struct strbuf scratch;      /* a record whose bytes were changed */
+    struct arena *header_arena; /* of one header, made when needed */
     struct strbuf header;  /* logical header under collection, lines joined by \n */
     bool header_partial;   /* its last line goes on in the next record */
     bool header_cut;       /* beyond header_size_limit: the rest is dropped */

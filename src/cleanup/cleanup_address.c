@@ -5,22 +5,22 @@
 
 /* One address made complete; NULL after a failure, which is noted. */
 static const char *complete(struct cleanup_msg *msg, const char *context,
-                            struct span address)
+                            struct span address, struct arena *arena)
 {
     const char *result;
 
     if (addr_is_canonical(address))
-        return arena_span_str(msg->arena, address);
-    if (rewrite_address(msg->cs->rewrite, context, address, msg->arena, &result) ==
+        return arena_span_str(arena, address);
+    if (rewrite_address(msg->cs->rewrite, context, address, arena, &result) ==
         REWRITE_OK)
         return result;
     cleanup_fail(msg, CLEANUP_STAT_DEFER, "4.3.0", "");
     return NULL;
 }
 
-static const char *complete_local(void *arg, struct span address)
+static const char *complete_local(void *arg, struct span address, struct arena *arena)
 {
-    return complete(arg, "local", address);
+    return complete(arg, "local", address, arena);
 }
 
 struct cleanup_rewriter cleanup_rewriter(struct cleanup_msg *msg)
@@ -43,11 +43,11 @@ void cleanup_map_failed(struct cleanup_msg *msg, enum mapping_status status,
 
 const char *cleanup_complete_envelope(struct cleanup_msg *msg, struct span address)
 {
-    return address.len ? complete(msg, "local", address) : "";
+    return address.len ? complete(msg, "local", address, msg->arena) : "";
 }
 
-const char *cleanup_canonical(struct cleanup_msg *msg, const char *address,
-                              enum address_class class)
+static const char *canonical(struct cleanup_msg *msg, const char *address,
+                             enum address_class class, struct arena *arena)
 {
     struct cleanup_rewriter rw = cleanup_rewriter(msg);
     enum mapping_status status;
@@ -56,12 +56,17 @@ const char *cleanup_canonical(struct cleanup_msg *msg, const char *address,
     if (!address || !address[0] || !(msg->flags & CLEANUP_MAP_OK) ||
         !cleanup_maps_touch(msg->cs->maps, class))
         return address;
-    status =
-        cleanup_map_canonical(msg->cs->maps, &rw, address, class, msg->arena, &result);
+    status = cleanup_map_canonical(msg->cs->maps, &rw, address, class, arena, &result);
     if (status == MAPPING_OK)
         return result;
     cleanup_map_failed(msg, status, address);
     return NULL;
+}
+
+const char *cleanup_canonical(struct cleanup_msg *msg, const char *address,
+                              enum address_class class)
+{
+    return canonical(msg, address, class, msg->arena);
 }
 
 struct header_rewrite {
@@ -81,8 +86,8 @@ static const char *rewrite_header_address(void *arg, struct span address)
     if (address.len == 0 || (!hr->mapped && addr_is_canonical(address)) ||
         hr->left-- <= 0)
         return NULL;
-    result = complete(msg, msg->env.rewrite_context, address);
-    result = cleanup_canonical(msg, result, hr->class);
+    result = complete(msg, msg->env.rewrite_context, address, msg->header_arena);
+    result = canonical(msg, result, hr->class, msg->header_arena);
     if (!result || span_eq_str(address, result))
         return NULL;
     hr->changed = true;
@@ -100,6 +105,9 @@ bool cleanup_header_addresses(struct cleanup_msg *msg, struct span value,
 
     hr.mapped =
         msg->flags & CLEANUP_MAP_OK && cleanup_maps_touch(msg->cs->maps, hr.class);
-    addr_header_rewrite(value, msg->arena, rewrite_header_address, &hr, out);
+    if (!msg->header_arena)
+        msg->header_arena = arena_new();
+    addr_header_rewrite(value, msg->header_arena, rewrite_header_address, &hr, out);
+    arena_reset(msg->header_arena);
     return hr.changed;
 }

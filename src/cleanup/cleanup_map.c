@@ -162,7 +162,7 @@ static enum mapping_status map_once(struct cleanup_maps *cm,
     if (list.count > 1)
         msg_warn("%s: multi-valued %s entry for %s", rw->queue_id, maps_title(maps),
                  address);
-    *result_out = rw->rewrite(rw->arg, list.list[0]);
+    *result_out = rw->rewrite(rw->arg, list.list[0], arena);
     return *result_out ? MAPPING_OK : MAPPING_RETRY;
 }
 
@@ -295,7 +295,7 @@ static enum mapping_status push_results(struct expansion *ex, struct pending fro
             (size_t)cfg->virtual_alias_expansion_limit)
         return limit_exceeded(ex, "map expansion size for", ex->original);
     for (size_t i = list->count; i-- > 0;) {
-        address = ex->rw->rewrite(ex->rw->arg, list->list[i]);
+        address = ex->rw->rewrite(ex->rw->arg, list->list[i], ex->arena);
         if (!address)
             return MAPPING_RETRY;
         if (strlen(address) > (size_t)cfg->virtual_alias_address_length_limit)

@@ -33,7 +33,7 @@ enum mapping_status {
 /* Sender or recipient specific map, then the common one, repeatedly; after that
  * masquerading. rewrite: makes what a table gave a full address; NULL on trouble. */
 struct cleanup_rewriter {
-    const char *(*rewrite)(void *arg, struct span address);
+    const char *(*rewrite)(void *arg, struct span address, struct arena *arena);
     void *arg;
     const char *queue_id; /* for messages */
 };

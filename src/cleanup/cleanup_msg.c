@@ -39,6 +39,7 @@ void cleanup_msg_free(struct cleanup_msg *msg)
     hash_free(&msg->duplicates);
     strbuf_free(&msg->header);
     strbuf_free(&msg->scratch);
+    arena_free(msg->header_arena);
 }
 
 void cleanup_fail(struct cleanup_msg *msg, int status, const char *dsn,
@@ -140,11 +141,15 @@ static void accept_message(struct cleanup_msg *msg)
         cleanup_notify(msg->cs->notifier, out->queue_name, out->id, &msg->env);
 }
 
+/* The client of a message that we return ourselves learns of temporary trouble only. */
 static void refuse_message(struct cleanup_msg *msg)
 {
-    if (!is_hopeless(msg) && cleanup_out_finish(msg->out, &msg->env) &&
-        cleanup_bounce(msg)) {
-        msg->status = CLEANUP_STAT_OK;
+    if (msg->flags & CLEANUP_BOUNCE && !is_hopeless(msg)) {
+        bool returned = cleanup_out_finish(msg->out, &msg->env) && cleanup_bounce(msg);
+
+        if (!returned)
+            msg_warn("%s: message could not be returned to its sender", msg->out->id);
+        msg->status = returned ? CLEANUP_STAT_OK : CLEANUP_STAT_DEFER;
         msg->reason = msg->dsn = "";
     }
     cleanup_out_remove(msg->out);

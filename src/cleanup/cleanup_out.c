@@ -16,7 +16,8 @@
 
 void cleanup_out_init(struct cleanup_out *out, const struct queue *queue)
 {
-    *out = (struct cleanup_out){.queue = queue, .queue_name = "", .fd = -1};
+    *out = (struct cleanup_out){
+        .queue = queue, .queue_name = "", .fd = -1, .dir_sync = -1};
     strbuf_init(&out->buf);
 }
 
@@ -114,7 +115,9 @@ bool cleanup_out_seal(struct cleanup_out *out)
         out->error = errno;
     else
         out->error = offload_fsync(out->fd);
-    if (!out->error && file_needs_dir_sync(out->fd))
+    if (out->dir_sync < 0)
+        out->dir_sync = file_needs_dir_sync(out->fd);
+    if (!out->error && out->dir_sync)
         out->error = sync_directory(out);
     return out->error == 0;
 }

@@ -14,7 +14,8 @@ struct cleanup_out {
     int fd;              /* -1: no file */
     int64_t flushed;     /* bytes in the file; buf holds what follows */
     struct strbuf buf;
-    int error; /* errno of the first failed write */
+    int dir_sync; /* must the directory be synced as well: -1 not known yet */
+    int error;    /* errno of the first failed write */
 };
 
 void cleanup_out_init(struct cleanup_out *out, const struct queue *queue);
