@@ -53,12 +53,14 @@ def test_descriptors_exhausted(gatepost, sink):
     """smtpd and cleanup with room for very few descriptors: no message lost, and all is
     well when the limit is raised."""
     server = sink("127.0.0.2", 25)
-    m = gatepost(RELAY)
+    m = gatepost({**RELAY, "queue_run_delay": "2s", "minimal_backoff_time": "1s",
+                  "maximal_backoff_time": "2s", "transport_retry_time": "1s"},
+                 {"qmgr/unix": "qmgr unix n - n 2 1 qmgr"})
     assert send(m).code == 250
     pids = [*m.daemons("smtpd"), *m.daemons("cleanup"), *m.daemons("qmgr"), *m.daemons("smtp")]
     assert pids
     for pid in pids:
-        m.sandbox.run(["prlimit", "--pid", pid, "--nofile=14:"])
+        m.sandbox.run(["prlimit", "--pid", pid, "--nofile=14:"], user="postfix")
     m.allow("fatal: |bad command startup")
     accepted, socks = 1, []
     for _ in range(40):
@@ -76,7 +78,8 @@ def test_descriptors_exhausted(gatepost, sink):
         except (OSError, AssertionError):
             pass
     for pid in pids:
-        m.sandbox.run(["prlimit", "--pid", pid, "--nofile=4096:"], check=False)
+        m.sandbox.run(["prlimit", "--pid", pid, "--nofile=4096:"], user="postfix",
+                      check=False)
     deadline = time.monotonic() + 40
     while True:
         try:

@@ -40,8 +40,7 @@ def test_relayed_message(like_peer, sink):
         settled(m)
         m.wait_log("disconnect from")
         message = server.messages[-1]
-        return (m.normal_log(), message.sender, message.mail_args.split()[1:],
-                message.recipients, blank(message.text), server.sessions[-1].commands[-1:])
+        return (m.normal_log(), message.sender, message.recipients, blank(message.text), server.sessions[-1].commands[1:])
 
     log, *_ = like_peer(scenario, RELAY)
     assert any("status=sent" in line for line in log)
