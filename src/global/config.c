@@ -48,7 +48,7 @@ static bool read_main_cf(struct config *cfg, const struct config_source *source,
     if (source->main_cf.ptr)
         return config_parse(cfg, cfg->store->path, source->main_cf, err);
     ok = file_read_all(cfg->store->path, MAIN_CF_MAX, &text, err) &&
-              config_parse(cfg, cfg->store->path, strbuf_span(&text), err);
+         config_parse(cfg, cfg->store->path, strbuf_span(&text), err);
 
     strbuf_free(&text);
     return ok;

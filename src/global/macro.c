@@ -1,6 +1,6 @@
 #include "global/macro.h"
 
-#define DEPTH_MAX 100
+#define DEPTH_MAX  100
 #define RESULT_MAX (16u << 20)
 
 struct macro {
