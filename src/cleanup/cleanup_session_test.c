@@ -1,9 +1,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -482,6 +484,82 @@ static void test_large_message(void)
     strbuf_free(&chunk);
 }
 
+/* Disk trouble: the client is told, and nothing is left behind. */
+static void test_write_failure(void)
+{
+    struct rlimit old, tight;
+    size_t before = count_files();
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    tight = old;
+    tight.rlim_cur = 200;
+    signal(SIGXFSZ, SIG_IGN);
+    open_message(CLEANUP_EXTERNAL);
+    send_script(REMOTE "N=|N=the file is larger than the limit|X|E");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    int status = commit();
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(status, CLEANUP_STAT_WRITE);
+    assert_int_equal(count_files(), before);
+}
+
+static void test_create_failure(void)
+{
+    assert_int_equal(rename(QUEUE_INCOMING, "away"), 0);
+    send_attr("request", SPAN_LIT("open"), 0);
+    int status = read_status();
+    assert_int_equal(rename("away", QUEUE_INCOMING), 0);
+    assert_int_equal(status, CLEANUP_STAT_WRITE);
+}
+
+/* qmgr hears of a message that is complete on disk, with all it needs. */
+static void test_notification(void)
+{
+    struct envelope env;
+    const char *missing;
+    struct stream *qmgr;
+    struct frame frame;
+    struct span value;
+    struct err err;
+    char path[QUEUE_PATH_MAX];
+    struct stat st;
+    struct evfd ev;
+    int listener;
+
+    assert_int_equal(mkdir("public", 0700), 0);
+    listener = net_listen_unix("public/qmgr", 0600, SOCK_STREAM, &err);
+    assert_true(listener >= 0);
+    open_message(CLEANUP_EXTERNAL);
+    send_script(T_RECORD "A=rewrite_context=remote|A=sasl_username=u|S=s@example.com|"
+                         "R=v2@example.org|M|N=Message-Id: <m@x>|N=|N=b|X|E");
+    assert_int_equal(commit(), 0);
+    evfd_init(&ev, listener);
+    assert_int_equal(fiber_wait_readable(&ev, loop_deadline(5000)), WAIT_READY);
+    evfd_forget(&ev);
+    qmgr = stream_new(accept(listener, NULL, NULL));
+    close(listener);
+    assert_int_equal(ipc_read_preamble(qmgr), STREAM_OK);
+    assert_int_equal(ipc_read_frame(qmgr, &frame), STREAM_OK);
+    assert_int_equal(frame.id, 0);
+    assert_true(frame_get(frame.body, "request", &value) && span_eq_str(value, "new"));
+    assert_true(frame_get(frame.body, "queue_name", &value) &&
+                span_eq_str(value, QUEUE_INCOMING));
+    assert_true(frame_get(frame.body, "queue_id", &value) && span_eq_str(value, t.id));
+    assert_true(envelope_from_frame(frame.body, t.arena, &env, &missing));
+    assert_string_equal(env.sender, "s@example.com");
+    assert_string_equal(env.sasl_username, "u");
+    assert_string_equal(env.message_id, "<m@x>");
+    assert_int_equal(env.rcpt_len, 2);
+    assert_string_equal(env.rcpts[1].address, "z@example.org");
+    assert_string_equal(env.rcpts[1].orig, "v2@example.org");
+    queue_path(&t.cs.queue, QUEUE_INCOMING, t.id, path);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, QUEUE_MODE_READY);
+    assert_true(env.rcpts[1].offset > env.rcpts[0].offset &&
+                env.rcpts[1].offset < env.data_offset);
+    stream_free(qmgr);
+}
+
 static void test_abort_removes_file(void)
 {
     size_t before = count_files();
@@ -517,6 +595,9 @@ static int run_all(void *arg)
     test_refusals();
     test_size_limit();
     test_large_message();
+    test_write_failure();
+    test_create_failure();
+    test_notification();
     test_abort_removes_file();
     stream_free(t.client);
     fiber_sleep(5);
