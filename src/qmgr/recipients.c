@@ -137,18 +137,16 @@ static void discard_double_bounce(struct message *msg, const struct recipient *r
 }
 
 static void queue_one(struct message *msg, struct batch *batch,
-                      const struct recipient *rcpt, size_t left)
+                      const struct recipient *rcpt, struct route route, size_t left)
 {
     struct qmgr *qm = msg->qm;
     struct destination *dest;
     struct entry *entry;
-    struct route route;
 
     if (is_double_bounce(qm, rcpt->address)) {
         discard_double_bounce(msg, rcpt);
         return;
     }
-    find_route(msg, batch->arena, rcpt, &route);
     dest = find_destination(msg, batch->arena, &route);
     entry = schedule_open_entry(msg, dest, batch);
     if (!entry) {
@@ -165,12 +163,17 @@ static void queue_one(struct message *msg, struct batch *batch,
     qm->rcpts_in_memory++;
 }
 
+/* All routes first, which waits for answers; then all entries at once, so that
+ * recipients of one destination travel together. */
 void recipients_queue(struct message *msg, struct batch *batch)
 {
     size_t count = msg->env.rcpt_len;
+    struct route *routes = arena_alloc(batch->arena, (count + 1) * sizeof *routes);
 
     for (size_t i = 0; i < count; i++)
-        queue_one(msg, batch, &msg->env.rcpts[i], count - i);
+        find_route(msg, batch->arena, &msg->env.rcpts[i], &routes[i]);
+    for (size_t i = 0; i < count; i++)
+        queue_one(msg, batch, &msg->env.rcpts[i], routes[i], count - i);
 }
 
 void recipients_retry(struct entry *entry, const char *why)
