@@ -32,8 +32,11 @@ static bool may_rewrite(const struct cleanup_msg *msg)
 
 static void note_received(struct cleanup_msg *msg)
 {
-    if (++msg->hop_count > msg->cs->cfg->hopcount_limit)
-        cleanup_fail(msg, CLEANUP_STAT_HOPS, "", "");
+    if (++msg->hop_count < msg->cs->cfg->hopcount_limit ||
+        msg->status & CLEANUP_STAT_HOPS)
+        return;
+    msg_warn("%s: message rejected: hopcount exceeded", msg->out->id);
+    cleanup_fail(msg, CLEANUP_STAT_HOPS, "", "");
 }
 
 static void note_encoding(struct cleanup_msg *msg, struct span value)

@@ -416,10 +416,13 @@ static void expect_status(const char *script, int status)
 
 static void test_refusals(void)
 {
-    t.cfg->hopcount_limit = 2;
+    t.cfg->hopcount_limit = 3;
     t.cfg->queue_file_attribute_count_limit = 3;
     expect_status(REMOTE "N=Received: 1|N=Received: 2|N=Received: 3|N=|X|E",
                   CLEANUP_STAT_HOPS);
+    open_message(CLEANUP_EXTERNAL);
+    send_script(REMOTE "N=Received: 1|N=Received: 2|N=Delivered-To: x|N=|X|E");
+    assert_int_equal(commit(), 0);
     expect_status(T_RECORD "S=a@example.com|M|N=|X|E", CLEANUP_STAT_RCPT);
     expect_status(T_RECORD "S=|R=x1@example.org|M|N=|X|E", CLEANUP_STAT_DEFER);
     assert_string_equal(t.reason, "Alias expansion error");
