@@ -277,6 +277,7 @@ void life_start(struct service_frame *frame)
     evfd_watch(&frame->status_ev, on_order, frame);
     /* Differs from any real status, so that the first one is always sent. */
     frame->sent = (struct service_status){.retiring = 2};
+    send_status_now(frame);
     life_changed(frame);
     if (frame->woken_early)
         session_trigger(frame, SPAN_LIT("W"));
