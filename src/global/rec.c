@@ -232,8 +232,7 @@ static const struct {
     {REC_ATTR, "named_attribute"},
     {REC_KILLED, "killed_record"},
     {REC_REDIRECT, "redirect_to"},
-    {REC_FLAGS, "cleanup_flags"},
-    {REC_DELAY, "cleanup_delay"},
+    {REC_FLAGS, "flags"},
     {REC_MESSAGE, "message_content"},
     {REC_LINE, "regular_text"},
     {REC_PADDING, "padding"},
@@ -247,7 +246,6 @@ static const struct {
     {REC_DSN_ENVID, "dsn_envelope_id"},
     {REC_DSN_ORCPT, "dsn_original_recipient"},
     {REC_DSN_NOTIFY, "dsn_notify_flags"},
-    {REC_MILTER_COUNT, "milter_count"},
     {REC_END, "message_file_end"},
 };
 
@@ -256,5 +254,5 @@ const char *rec_type_name(int type)
     for (size_t i = 0; i < ARRAY_LEN(rec_names); i++)
         if (rec_names[i].type == type)
             return rec_names[i].name;
-    return "unknown";
+    return "unknown_record_type";
 }

@@ -53,6 +53,7 @@ void rec_reader_seek(struct rec_reader *r, int64_t offset);
 /* data is borrowed until the next call. */
 int rec_read(struct rec_reader *r, struct span *data_out);
 
-const char *rec_type_name(int type); /* for postcat -v, "unknown" */
+/* As postcat -v shows it; "unknown_record_type". */
+const char *rec_type_name(int type);
 
 #endif
