@@ -16,6 +16,7 @@ static struct table *table_new(const struct table_type *type, const char *full_n
     table->full_name = xstrdup(full_name);
     table->name = xstrdup(name);
     table->flags = type->flags;
+    table->thread_safe = type->thread_safe;
     strbuf_init(&table->key);
     strbuf_init(&table->seq_key);
     strbuf_init(&table->seq_value);
@@ -82,14 +83,26 @@ unsigned table_flags(const struct table *table)
 
 /* The key as it is stored: folded to lower case unless the caller or the kind of
  * table does not want that. */
-static struct span stored_key(struct table *table, struct span key)
+static struct span stored_key(const struct table *table, struct span key,
+                              struct strbuf *buf)
 {
     if (!(table->flags & TABLE_FIXED) || (table->flags & TABLE_NO_FOLD))
         return key;
-    strbuf_reset(&table->key);
+    strbuf_reset(buf);
     for (size_t i = 0; i < key.len; i++)
-        strbuf_add_char(&table->key, ascii_lower(key.ptr[i]));
-    return strbuf_span(&table->key);
+        strbuf_add_char(buf, ascii_lower(key.ptr[i]));
+    return strbuf_span(buf);
+}
+
+enum table_status table_lookup_inner(struct table *inner, struct span key,
+                                     struct strbuf *value, struct err *err)
+{
+    struct strbuf folded = STRBUF_INIT;
+    enum table_status status =
+        inner->type->lookup(inner, stored_key(inner, key, &folded), value, err);
+
+    strbuf_free(&folded);
+    return status;
 }
 
 struct lookup_job {
@@ -115,7 +128,7 @@ static void run_blocking(struct lookup_job *job)
 
     strbuf_add_span(&key, job->key); /* table->key changes under other fibers */
     job->key = strbuf_span(&key);
-    bool serial = !table->type->thread_safe && fiber_self();
+    bool serial = !table->thread_safe && fiber_self();
     while (serial && table->busy) {
         if (fiber_queue_wait(&table->waiters, LOOP_NEVER) != WAIT_READY) {
             err_set(job->err, "lookup was cancelled");
@@ -158,7 +171,7 @@ enum table_status table_lookup(struct table *table, struct span key,
     if ((table->flags & TABLE_UTF8) && !span_is_utf8(key))
         return TABLE_NOT_FOUND;
     strbuf_init(&job.value);
-    job.key = stored_key(table, key);
+    job.key = stored_key(table, key, &table->key);
     if (table->flags & TABLE_BLOCKS)
         run_blocking(&job);
     else
@@ -183,14 +196,14 @@ enum table_status table_update(struct table *table, struct span key, struct span
 {
     if (!table->type->update || table->mode == TABLE_READ)
         return unsupported(table, "update", err);
-    return table->type->update(table, stored_key(table, key), value, err);
+    return table->type->update(table, stored_key(table, key, &table->key), value, err);
 }
 
 enum table_status table_delete(struct table *table, struct span key, struct err *err)
 {
     if (!table->type->remove || table->mode == TABLE_READ)
         return unsupported(table, "delete", err);
-    return table->type->remove(table, stored_key(table, key), err);
+    return table->type->remove(table, stored_key(table, key, &table->key), err);
 }
 
 enum table_status table_next(struct table *table, bool first, struct span *key_out,
@@ -294,7 +307,7 @@ bool table_next_element(struct span *rest, struct span *element_out)
 
 bool table_inline_text(const struct table *table, struct span *inside_out)
 {
-    struct span text = span_trim(span_str(table->name));
+    struct span text = span_rtrim(span_str(table->name));
 
     if (text.len < 2 || text.ptr[0] != '{' || text.ptr[text.len - 1] != '}')
         return false;

@@ -19,7 +19,8 @@ struct table {
     struct strbuf key;   /* scratch: folded key */
     const char *watched; /* path for table_changed; NULL: never changes */
     struct stat watched_stat;
-    bool busy; /* a blocking call is under way */
+    bool thread_safe; /* from type; open may change it */
+    bool busy;        /* a blocking call is under way */
     struct fiber_queue waiters;
     struct strbuf seq_key, seq_value; /* behind table_next */
 };
@@ -51,6 +52,10 @@ struct table_type {
     bool (*changed)(const struct table *table); /* instead of watched */
 };
 
+/* For tables made of tables: the look-up of the inner one as it is, with folding, on
+ * whatever thread this is. */
+enum table_status table_lookup_inner(struct table *inner, struct span key,
+                                     struct strbuf *value, struct err *err);
 /* NULL: unknown. */
 const struct table_type *table_type_find(struct span name);
 /* Watch path, which fd has open, for table_changed. path is copied. */
