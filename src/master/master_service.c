@@ -218,7 +218,9 @@ void master_service_nudge(struct master_service *service)
 {
     struct pollfd pfd = {.events = POLLIN};
 
-    if (service->watching || take_tally(service).with_room == 0)
+    /* Once master is stopping its listeners are gone. */
+    if (service->master->phase != MASTER_RUNNING || service->watching ||
+        take_tally(service).with_room == 0)
         return;
     for (size_t i = 0; i < service->listener_count; i++) {
         pfd.fd = service->listeners[i].socket->fd;
