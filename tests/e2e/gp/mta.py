@@ -361,6 +361,7 @@ class Gatepost(Mta):
     def prepare(self):
         self._link_programs(f"{BUILD}/bin", f"{self.sandbox.dir}/prog")
         self.daemon_directory = self.command_directory
+        shutil.copy(f"{REPO}/tests/e2e/lsan.supp", f"{self.sandbox.dir}/san.supp")
         os.makedirs(f"{self.sandbox.dir}/san", exist_ok=True)
         os.chmod(f"{self.sandbox.dir}/san", 0o1777)
 
@@ -371,6 +372,7 @@ class Gatepost(Mta):
         env = super().environment()
         log = f"log_path={self.sandbox.dir}/san/report"
         env["ASAN_OPTIONS"] = f"{log}:detect_leaks=1:abort_on_error=0:{env.get('ASAN_OPTIONS', '')}"
+        env["LSAN_OPTIONS"] = f"suppressions={self.sandbox.dir}/san.supp:print_suppressions=0"
         env["UBSAN_OPTIONS"] = f"{log}:print_stacktrace=1"
         return env
 
