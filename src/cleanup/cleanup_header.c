@@ -22,9 +22,7 @@ void header_write(struct cleanup_msg *msg, struct span text)
     } while (text.ptr);
 }
 
-/* Headers of remote clients are theirs: they are rewritten only when a domain
- * is set aside to make their addresses complete. */
-static bool may_rewrite(const struct cleanup_msg *msg)
+bool header_may_rewrite(const struct cleanup_msg *msg)
 {
     return strcmp(msg->env.rewrite_context, "local") == 0 ||
            msg->cs->cfg->remote_header_rewrite_domain[0];
@@ -96,7 +94,7 @@ static void process_header(struct cleanup_msg *msg)
         note_header(msg, info, span_trim(value));
     if (is_dropped(msg->cs, name))
         return;
-    if (info && (info->flags & HEADER_ADDRESS) && may_rewrite(msg) &&
+    if (info && (info->flags & HEADER_ADDRESS) && header_may_rewrite(msg) &&
         cleanup_header_addresses(msg, span_ltrim(value), info->flags & HEADER_SENDER,
                                  &rewritten))
         write_header(msg, name, strbuf_span(&rewritten));

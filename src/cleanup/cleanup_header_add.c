@@ -9,8 +9,7 @@
 
 static bool is_completed(const struct cleanup_msg *msg)
 {
-    return msg->cs->cfg->always_add_missing_headers ||
-           strcmp(msg->env.rewrite_context, "local") == 0;
+    return msg->cs->cfg->always_add_missing_headers || header_may_rewrite(msg);
 }
 
 static void write_text(struct cleanup_msg *msg, struct strbuf *text)
