@@ -121,17 +121,12 @@ static void add_from(struct cleanup_msg *msg, const char *prefix)
     strbuf_free(&printable);
 }
 
+/* Bcc does not count: it will be gone. */
 static bool has_recipient_header(const struct cleanup_msg *msg)
 {
-    static const enum header_id ids[] = {
-        HEADER_TO,        HEADER_CC,        HEADER_BCC,
-        HEADER_RESENT_TO, HEADER_RESENT_CC, HEADER_RESENT_BCC,
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(ids); i++)
-        if (header_was_seen(msg, ids[i]))
-            return true;
-    return false;
+    return header_was_seen(msg, HEADER_TO) || header_was_seen(msg, HEADER_CC) ||
+           header_was_seen(msg, HEADER_RESENT_TO) ||
+           header_was_seen(msg, HEADER_RESENT_CC);
 }
 
 /* A resent message gets a block of headers of its own (RFC 5322 section 3.6.6). */

@@ -260,6 +260,21 @@ static void test_missing_headers(void)
     assert_string_equal(content(QUEUE_INCOMING), "N=Subject: x|N|N=body|X|E");
 }
 
+static void test_undisclosed_recipients(void)
+{
+    t.cfg->undisclosed_recipients_header = "To: undisclosed-recipients:;";
+    t.cfg->always_add_missing_headers = true;
+    open_message(CLEANUP_EXTERNAL);
+    send_script(REMOTE "N=Bcc: a@example.org|N=From: x@example.org|N=Date: d|"
+                       "N=Message-Id: <x>|N=|X|E");
+    assert_int_equal(commit(), 0);
+    assert_string_equal(content(QUEUE_INCOMING),
+                        "N=From: x@example.org|N=Date: d|N=Message-Id: <x>|"
+                        "N=To: undisclosed-recipients:;|N|X|E");
+    t.cfg->undisclosed_recipients_header = "";
+    t.cfg->always_add_missing_headers = false;
+}
+
 static void test_resent(void)
 {
     open_message(CLEANUP_EXTERNAL);
@@ -587,6 +602,7 @@ static int run_all(void *arg)
     test_record_order();
     test_envelope_reads_back();
     test_missing_headers();
+    test_undisclosed_recipients();
     test_resent();
     test_header_lines();
     test_header_size_limit();
