@@ -6,7 +6,11 @@
 static void pre_jail(struct service *svc)
 {
     struct smtp_agent *agent = arena_alloc(svc->arena, sizeof *agent);
+    struct err err;
 
+    agent->local = local_host_open(svc->cfg, &err);
+    if (!agent->local)
+        msg_fatal("%s", err.text);
     agent->svc = svc;
     agent->cfg = svc->cfg;
     smtp_params_init(&agent->p, svc->cfg, strcmp(svc->cfg->program, "lmtp") == 0);

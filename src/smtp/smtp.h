@@ -5,6 +5,7 @@
 #define SMTP_SMTP_H
 
 #include "global/deliver.h"
+#include "global/local_host.h"
 #include "master/service.h"
 #include "util/hash.h"
 #include "util/net.h"
@@ -39,6 +40,7 @@ struct smtp_agent {
     const struct config *cfg;
     struct smtp_params p;
     struct deliver *deliver;
+    struct local_host *local;
     struct list cached;      /* parked sessions, most recent first */
     size_t cached_count;
 };

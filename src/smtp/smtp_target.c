@@ -2,6 +2,7 @@
  * "unix:path" and "inet:host:port" for LMTP. */
 #include "smtp/smtp.h"
 
+#include <limits.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -120,6 +121,34 @@ static void null_mx(struct target *t, struct span domain)
                                      SPAN_ARG(domain)));
 }
 
+/* A host that finds itself among the MX hosts may only use better ones (RFC 5321, 5.1).
+ * Another port is another server. */
+static void drop_own_and_worse(struct target *t, struct span domain)
+{
+    const struct local_host *local = t->d->agent->local;
+    unsigned own_pref = UINT_MAX;
+    size_t kept = 0;
+    uint16_t smtp_port;
+
+    if (!net_port_lookup(span_str(t->d->agent->p.tcp_port), &smtp_port) ||
+        smtp_port != t->port)
+        return;
+    for (size_t i = 0; i < t->count; i++)
+        if ((local_host_owns(local, &t->hosts[i].addr) ||
+             local_host_is_proxy(local, &t->hosts[i].addr)) &&
+            t->hosts[i].pref < own_pref)
+            own_pref = t->hosts[i].pref;
+    if (own_pref == UINT_MAX)
+        return;
+    for (size_t i = 0; i < t->count; i++)
+        if (t->hosts[i].pref < own_pref)
+            t->hosts[kept++] = t->hosts[i];
+    t->count = kept;
+    if (kept == 0)
+        trouble(t, "5.4.6", arena_printf(t->d->arena, "mail for %.*s loops back to myself",
+                                         SPAN_ARG(domain)));
+}
+
 static void add_by_mx(struct target *t, struct span domain)
 {
     struct dns_result mx;
@@ -236,10 +265,12 @@ size_t smtp_target_hosts(struct smtp_delivery *d, struct span nexthop,
         host = span_first(span_skip(host, 1), host.len - 2);
         use_mx = false;
     }
-    if (use_mx)
+    if (use_mx) {
         add_by_mx(&t, host);
-    else
+        drop_own_and_worse(&t, host);
+    } else {
         add_addresses(&t, host, 0);
+    }
     if (t.count == 0 && t.failed_for_now && d->trouble.dsn.status[0] == '5')
         d->trouble.dsn.status[0] = '4';
     arrange(&t);
