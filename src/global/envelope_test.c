@@ -80,8 +80,9 @@ static void test_frame(void **state)
 
 static void test_extracted_in_batches(void **state)
 {
-    static const char *const expect[] = {"b@example.org", "root@mx.peer.test", "x y@host",
-                                         "abc@[1.2.3.4]", "bcc@example.org"};
+    static const char *const expect[] = {"b@example.org", "root@mx.peer.test",
+                                         "x y@host", "abc@[1.2.3.4]",
+                                         "bcc@example.org"};
     struct envelope env;
     int64_t from = 0;
     size_t seen = 0;

@@ -156,8 +156,10 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ids),           cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_life_of_a_file), cmocka_unit_test(test_unsafe_files),
+        cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_life_of_a_file),
+        cmocka_unit_test(test_unsafe_files),
         cmocka_unit_test(test_long_id_create),
     };
 

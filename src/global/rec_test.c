@@ -68,9 +68,11 @@ static void test_long_lines(void **state)
 static void test_broken(void **state)
 {
     static const struct span bad[] = {
-        SPAN_LIT("N"), SPAN_LIT("N\005abc"), SPAN_LIT("N\200"),
+        SPAN_LIT("N"),
+        SPAN_LIT("N\005abc"),
+        SPAN_LIT("N\200"),
         SPAN_LIT("N\377\377\377\377\377\001x"), /* too many length bytes */
-        SPAN_LIT("N\201\200\200\001"),           /* 2 MiB and more */
+        SPAN_LIT("N\201\200\200\001"),          /* 2 MiB and more */
     };
     struct strbuf sb = STRBUF_INIT;
     struct rec_reader r;
