@@ -17,7 +17,7 @@
 
 /* Descriptors that are handed to services are moved up to here, so that a child
  * can put them into place (3, 4, ...) in any order without collisions. */
-#define MASTER_FD_BASE   128
+#define MASTER_FD_BASE    128
 #define MASTER_LISTEN_MAX (MASTER_FD_BASE - SERVICE_LISTENER_FD - 1) /* per service */
 
 struct master;
@@ -31,8 +31,8 @@ struct master_socket {
     dev_t path_dev;   /* identity of the path, to notice that it was replaced */
     ino_t path_ino;
     int fd;
-    bool claimed;     /* by the set that is being built */
-    bool in_force;    /* used by the present set */
+    bool claimed;  /* by the set that is being built */
+    bool in_force; /* used by the present set */
 };
 
 struct master_listener {
@@ -68,7 +68,7 @@ struct master_service {
 struct master_process {
     struct master *master;
     struct list link;
-    struct hash_node node; /* master->by_pid */
+    struct hash_node node;          /* master->by_pid */
     struct master_service *service; /* NULL: its service is gone */
     char *program;
     pid_t pid;

@@ -9,8 +9,8 @@
 #include "util/base.h"
 
 struct master_plan {
-    size_t processes; /* slots; the process in slot i has plan_quota(plan, i) */
-    size_t sessions;  /* over all processes; 0: no limit */
+    size_t processes;   /* slots; the process in slot i has plan_quota(plan, i) */
+    size_t sessions;    /* over all processes; 0: no limit */
     size_t per_process; /* service_session_limit */
 };
 

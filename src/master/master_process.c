@@ -10,7 +10,7 @@
 #include "util/msg.h"
 #include "util/strbuf.h"
 
-#define ARGS_FRAME 16 /* arguments that master itself gives */
+#define ARGS_FRAME    16 /* arguments that master itself gives */
 #define FORK_PAUSE_MS 1000
 
 extern char **environ;
@@ -126,7 +126,8 @@ static char **make_env(const struct master_service *service, struct arena *arena
         count++;
     env = arena_alloc(arena, (count + 3) * sizeof *env);
     memcpy(env, environ, count * sizeof *env);
-    env[count++] = arena_printf(arena, "GP_GENERATION=%u", (unsigned)master->generation);
+    env[count++] =
+        arena_printf(arena, "GP_GENERATION=%u", (unsigned)master->generation);
     if (master->set->main_cf_fd >= 0)
         env[count] = arena_printf(arena, SERVICE_MAIN_CF_ENV "=%zu",
                                   SERVICE_LISTENER_FD + service->listener_count);
@@ -183,10 +184,10 @@ static pid_t spawn_for(struct master_service *service, size_t quota, int status_
         .listeners = fds,
         .listener_count = service->listener_count,
         .extra_fd = service->master->set->main_cf_fd,
-        .stdout_fd = service->master->options.keep_stdout &&
-                             master_service_is_postlog(service)
-                         ? STDOUT_FILENO
-                         : -1,
+        .stdout_fd =
+            service->master->options.keep_stdout && master_service_is_postlog(service)
+                ? STDOUT_FILENO
+                : -1,
     };
     pid_t pid;
 

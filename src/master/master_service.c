@@ -5,9 +5,9 @@
 #include "master/master.h"
 #include "util/msg.h"
 
-#define LIMIT_WARN_MS   60000 /* between two warnings about one service's limit */
+#define LIMIT_WARN_MS   60000   /* between two warnings about one service's limit */
 #define STRESS_MS       1000000 /* after the last time that it was full */
-#define FAILURE_SPAN_MS 60000 /* window in which failures are counted */
+#define FAILURE_SPAN_MS 60000   /* window in which failures are counted */
 
 bool master_service_is_postlog(const struct master_service *service)
 {
@@ -19,9 +19,9 @@ bool master_service_is_postlog(const struct master_service *service)
 /* -- what the processes look like -- */
 
 struct tally {
-    size_t active;       /* processes that take sessions */
-    size_t idle;         /* of these, without any */
-    size_t with_room;    /* of these, not full */
+    size_t active;    /* processes that take sessions */
+    size_t idle;      /* of these, without any */
+    size_t with_room; /* of these, not full */
 };
 
 static struct tally take_tally(const struct master_service *service)
@@ -112,16 +112,18 @@ static void warn_limit(struct master_service *service)
 {
     int64_t now = loop_now();
 
-    if (service->limit_warned || (service->limit_warned_at &&
-                                  now - service->limit_warned_at < LIMIT_WARN_MS))
+    if (service->limit_warned ||
+        (service->limit_warned_at && now - service->limit_warned_at < LIMIT_WARN_MS))
         return;
     service->limit_warned = true;
     service->limit_warned_at = now;
-    msg_warn("service \"%s\" (%s) has reached its process limit \"%zu\": new clients may "
-             "experience noticeable delays",
-             service->entry->name, service->display, service->plan.sessions);
-    msg_warn("to avoid this condition, increase the process count in master.cf or reduce "
-             "the service time per client");
+    msg_warn(
+        "service \"%s\" (%s) has reached its process limit \"%zu\": new clients may "
+        "experience noticeable delays",
+        service->entry->name, service->display, service->plan.sessions);
+    msg_warn(
+        "to avoid this condition, increase the process count in master.cf or reduce "
+        "the service time per client");
     msg_warn("see https://www.postfix.org/STRESS_README.html for examples of "
              "stress-adapting configuration settings");
 }
@@ -334,7 +336,8 @@ static void on_wakeup(void *arg)
         wake(service);
     service->wakeup_due =
         plan_next_wakeup(service->wakeup_due, service->entry->wakeup_s * 1000, now);
-    loop_timer_set(&service->wakeup_timer, service->wakeup_due - now, on_wakeup, service);
+    loop_timer_set(&service->wakeup_timer, service->wakeup_due - now, on_wakeup,
+                   service);
 }
 
 /* The first one rings at once: work may have been left by an earlier run. */

@@ -240,7 +240,8 @@ static bool claim_interfaces(struct inet_claim *claim, const char *interfaces,
         bool all = span_ieq_str(word, "all");
 
         if (all || span_ieq_str(word, "loopback-only"))
-            good = (!claim->ipv4 || claim_text(claim, all ? "0.0.0.0" : "127.0.0.1", err)) &&
+            good = (!claim->ipv4 ||
+                    claim_text(claim, all ? "0.0.0.0" : "127.0.0.1", err)) &&
                    (!claim->ipv6 || claim_text(claim, all ? "::" : "::1", err));
         else
             good = claim_host(claim, word, err) ||

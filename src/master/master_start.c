@@ -13,7 +13,8 @@
 #include "util/strbuf.h"
 
 #define DESCRIPTORS_LOW 4096
-#define USAGE "usage: master [-c config_dir] [-D] [-d] [-e exit_time] [-i] [-s] [-t] [-v] [-w]"
+#define USAGE                                                                          \
+    "usage: master [-c config_dir] [-D] [-d] [-e exit_time] [-i] [-s] [-t] [-v] [-w]"
 
 static int ready_fd = -1; /* of start_background, until start_ready */
 

@@ -88,10 +88,14 @@ static void log_write(struct service *svc, struct span data)
 
 static const struct service_ops probes[] = {
     {.program = "probe_line", .session = line_session},
-    {.program = "probe_mux", .request = mux_request, .trigger = log_trigger,
+    {.program = "probe_mux",
+     .request = mux_request,
+     .trigger = log_trigger,
      .solitary = true},
     {.program = "probe_bad", .session = line_session, .pre_jail = cannot_start},
-    {.program = "probe_log", .pre_jail = log_open, .datagram = log_write,
+    {.program = "probe_log",
+     .pre_jail = log_open,
+     .datagram = log_write,
      .solitary = true},
 };
 
@@ -143,8 +147,9 @@ static void write_master_cf(const char *services)
 
 static void make_scene(void)
 {
-    static const char *const dirs[] = {"etc", "spool", "data", "libexec", "spool/public",
-                                       "spool/private", "spool/pid"};
+    static const char *const dirs[] = {"etc",      "spool",        "data",
+                                       "libexec",  "spool/public", "spool/private",
+                                       "spool/pid"};
     char self[256] = "";
     const struct passwd *owner = getpwnam("nobody");
 
@@ -174,8 +179,8 @@ static bool log_has(const char *text)
 {
     struct strbuf sb = STRBUF_INIT;
     struct err err;
-    bool found = file_read_all(scene_path("log"), 1 << 20, &sb, &err) &&
-                 strstr(sb.ptr, text);
+    bool found =
+        file_read_all(scene_path("log"), 1 << 20, &sb, &err) && strstr(sb.ptr, text);
 
     strbuf_free(&sb);
     return found;

@@ -133,8 +133,8 @@ void accept_look(struct service_frame *frame)
 void accept_start(struct service_frame *frame)
 {
     frame->listener_count = frame->args.listener_count;
-    frame->listeners = arena_alloc(frame->svc.arena,
-                                   frame->listener_count * sizeof *frame->listeners);
+    frame->listeners =
+        arena_alloc(frame->svc.arena, frame->listener_count * sizeof *frame->listeners);
     for (size_t i = 0; i < frame->listener_count; i++) {
         struct service_listener *listener = &frame->listeners[i];
         int fd = SERVICE_LISTENER_FD + (int)i;

@@ -16,7 +16,8 @@ static bool parse_count(const char *text, uint32_t max, size_t *count_out)
     return true;
 }
 
-static bool add_override(struct service_args *args, struct arena *arena, const char *text)
+static bool add_override(struct service_args *args, struct arena *arena,
+                         const char *text)
 {
     const char *equals = strchr(text, '=');
     struct config_override *override;
@@ -76,7 +77,8 @@ bool service_args_parse(int argc, char **argv, struct arena *arena,
     /* "+": what follows the options belongs to the program (pipe, spawn). */
     while ((option = getopt(argc, argv, "+n:t:q:s:ucivDo:")) != -1) {
         if (option == '?')
-            return err_set(err, "unknown option, or one without its value: -%c", optopt);
+            return err_set(err, "unknown option, or one without its value: -%c",
+                           optopt);
         if (!parse_option(args, arena, option, optarg))
             return err_set(err, "bad value of option -%c: \"%s\"", option, optarg);
     }

@@ -17,7 +17,7 @@
 /* Everything that a signal handler needs, prepared in advance: it must not
  * allocate, format with stdio, or look anything up. */
 static struct crash_state {
-    int fd;           /* connected log socket, or standard error */
+    int fd; /* connected log socket, or standard error */
     bool is_syslog;
     char ident[160];  /* "host postfix/smtpd" or, for syslog, "postfix/smtpd" */
     long zone_offset; /* seconds east of UTC */
@@ -191,8 +191,8 @@ void crash_init(struct service_frame *frame)
         gethostname(host, sizeof host - 1);
         host[strcspn(host, ".")] = '\0';
         snprintf(crash.ident, sizeof crash.ident, "%s %s", host, msg_ident());
-        open_socket(arena_printf(frame->svc.arena, "public/%s",
-                                 cfg->postlog_service_name));
+        open_socket(
+            arena_printf(frame->svc.arena, "public/%s", cfg->postlog_service_name));
     }
     crash.is_syslog = crash.is_syslog && crash.fd != STDERR_FILENO;
     if (localtime_r(&now, &tm))

@@ -58,8 +58,8 @@ struct service_frame {
 
     struct evfd status_ev;
     struct service_status sent; /* last status that master has */
-    bool ended; /* master is gone */
-    bool woken_early; /* before the process was ready */
+    bool ended;                 /* master is gone */
+    bool woken_early;           /* before the process was ready */
     struct loop_task status_task;
     struct loop_timer status_retry, idle_timer, stop_timer, accept_timer, watchdog;
 

@@ -35,8 +35,8 @@ static void wait_a_little(struct service_frame *frame)
 void jail_lock(struct service_frame *frame)
 {
     struct service *svc = &frame->svc;
-    const char *path = arena_printf(svc->arena, "%s/%s.%s",
-                                    svc->cfg->process_id_directory, svc->type, svc->name);
+    const char *path = arena_printf(
+        svc->arena, "%s/%s.%s", svc->cfg->process_id_directory, svc->type, svc->name);
     int64_t deadline = loop_now_exact() + svc->cfg->daemon_timeout * 1000;
     struct err err;
     int fd;

@@ -109,8 +109,8 @@ static void update_idle_timer(struct service_frame *frame)
     if (!is_idle(frame))
         loop_timer_cancel(&frame->idle_timer);
     else if (!heap_linked(&frame->idle_timer.node))
-        loop_timer_set(&frame->idle_timer, frame->svc.cfg->max_idle * 1000, on_idle_long,
-                       frame);
+        loop_timer_set(&frame->idle_timer, frame->svc.cfg->max_idle * 1000,
+                       on_idle_long, frame);
 }
 
 void life_changed(struct service_frame *frame)

@@ -47,8 +47,8 @@ static pid_t read_pid(int fd)
     ssize_t len = pread(fd, text, sizeof text, 0);
     int64_t pid;
 
-    if (len <= 0 || !span_i64(span_trim(span_of(text, (size_t)len)), &pid) || pid <= 0 ||
-        pid > INT32_MAX)
+    if (len <= 0 || !span_i64(span_trim(span_of(text, (size_t)len)), &pid) ||
+        pid <= 0 || pid > INT32_MAX)
         return -1;
     return (pid_t)pid;
 }

@@ -6,7 +6,7 @@
 #include "util/ipc.h"
 #include "util/msg.h"
 
-#define IN_FLIGHT_MAX 1000            /* requests of one connection */
+#define IN_FLIGHT_MAX 1000             /* requests of one connection */
 #define OUT_MAX       (4u * FRAME_MAX) /* unsent replies of one connection */
 
 /* A connection of a multiplexing client. One fiber reads; each request has a fiber
@@ -18,9 +18,9 @@ struct mux_conn {
     struct list link; /* frame->conns */
     struct stream *stream;
     struct fiber *reader; /* NULL: has left */
-    bool reading; /* between two frames: the reader may be cancelled */
-    bool ended;   /* the reader has left, or writing has failed */
-    size_t refs;  /* reader, requests, writer, flush task */
+    bool reading;         /* between two frames: the reader may be cancelled */
+    bool ended;           /* the reader has left, or writing has failed */
+    size_t refs;          /* reader, requests, writer, flush task */
     struct strbuf out;
     struct loop_task flush;
     struct fiber_queue room;

@@ -17,7 +17,7 @@ struct service_status {
     uint32_t sessions;   /* being served */
     uint32_t free_slots; /* how many more it would take; 0: full or retiring */
     uint32_t retiring;
-    uint64_t served;     /* sessions since start: marks a wake-up's use and health */
+    uint64_t served; /* sessions since start: marks a wake-up's use and health */
 };
 
 /* Master to service: one order a packet. */
@@ -31,8 +31,8 @@ enum service_command {
     SERVICE_CMD_STOP = 2,   /* the system stops: end at the earliest convenience */
     SERVICE_CMD_WAKEUP = 3, /* wake-up timer */
     SERVICE_CMD_FLUSH_LOG = 4,
-    SERVICE_CMD_LOOK = 5,   /* a connection waits that another process left alone */
-    SERVICE_CMD_QUOTA = 6,  /* sessions of a retired predecessor have ended */
+    SERVICE_CMD_LOOK = 5,  /* a connection waits that another process left alone */
+    SERVICE_CMD_QUOTA = 6, /* sessions of a retired predecessor have ended */
 };
 
 #endif

@@ -48,19 +48,19 @@ enum user_outcome user_run(const struct user_ids *ids,
 
 /* Run a program as ids. */
 struct user_command {
-    const char *const *argv; /* NULL-terminated; argv[0] is looked up in the
-                                environment's PATH when it has no '/' */
+    const char *const *argv;   /* NULL-terminated; argv[0] is looked up in the
+                                  environment's PATH when it has no '/' */
     const char *shell_command; /* instead of argv: text for the shell, or run
                                   directly when it has no shell meta characters */
-    const char *const *env;  /* complete environment, NULL-terminated */
-    const char *cwd;         /* NULL: leave */
-    const char *chroot;      /* NULL: none */
-    const char *shell;       /* local_command_shell: runs shell_command; may hold
-                                arguments; NULL: /bin/sh -c as needed */
-    int stdin_fd;            /* becomes the child's descriptor 0; -1: /dev/null */
-    int stdout_fd;           /* becomes 1; -1: captured together with 2 */
-    int64_t time_limit_s;    /* <= 0: none */
-    size_t max_output;       /* captured at most; more is read and dropped */
+    const char *const *env;    /* complete environment, NULL-terminated */
+    const char *cwd;           /* NULL: leave */
+    const char *chroot;        /* NULL: none */
+    const char *shell;         /* local_command_shell: runs shell_command; may hold
+                                  arguments; NULL: /bin/sh -c as needed */
+    int stdin_fd;              /* becomes the child's descriptor 0; -1: /dev/null */
+    int stdout_fd;             /* becomes 1; -1: captured together with 2 */
+    int64_t time_limit_s;      /* <= 0: none */
+    size_t max_output;         /* captured at most; more is read and dropped */
 };
 
 /* Standard output and error are captured into output_out (may be NULL). The

@@ -19,7 +19,7 @@ struct user_child {
     bool exited;
     bool news, parked; /* something happened; the fiber waits to hear of it */
     int wait_status;
-    struct evfd out, in; /* fd -1: closed */
+    struct evfd out, in;   /* fd -1: closed */
     struct strbuf *output; /* may be NULL */
     size_t output_room;
     struct span (*more)(void *arg);

@@ -227,7 +227,8 @@ static void a_command_over_its_time_is_killed(void **state UNUSED)
 
 static void input_is_fed_in_pieces(void **state UNUSED)
 {
-    struct command_test test = {.command = shell("wc -c"), .feed = true, .repeat = 20000};
+    struct command_test test = {
+        .command = shell("wc -c"), .feed = true, .repeat = 20000};
 
     test.input = SPAN_LIT("0123456789");
     fiber_main(run_command, &test);
@@ -236,8 +237,8 @@ static void input_is_fed_in_pieces(void **state UNUSED)
 
 static void a_command_may_leave_its_input_unread(void **state UNUSED)
 {
-    struct command_test test = {.command = shell("exec true"), .feed = true,
-                                .repeat = 100000};
+    struct command_test test = {
+        .command = shell("exec true"), .feed = true, .repeat = 100000};
 
     test.input = SPAN_LIT("0123456789");
     fiber_main(run_command, &test);

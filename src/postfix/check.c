@@ -222,10 +222,10 @@ static void warn_files(const struct check *check)
 static bool program_exists(const struct config *cfg, const struct master_cf *mcf,
                            const struct master_entry *entry)
 {
-    const char *path = entry->command[0] == '/'
-                           ? entry->command
-                           : arena_printf(cfg->arena, "%s/%s", cfg->daemon_directory,
-                                          entry->command);
+    const char *path =
+        entry->command[0] == '/'
+            ? entry->command
+            : arena_printf(cfg->arena, "%s/%s", cfg->daemon_directory, entry->command);
 
     if (access(path, X_OK) == 0)
         return true;

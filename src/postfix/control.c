@@ -37,8 +37,9 @@ static pid_t running_master(struct postfix *pf)
     if (pid == 0)
         msg_fatal("the Postfix mail system is not running");
     if (pid < 0)
-        msg_fatal("cannot tell which process is the master daemon: see %s/%s/master.pid",
-                  pf->cfg->queue_directory, pf->cfg->process_id_directory);
+        msg_fatal(
+            "cannot tell which process is the master daemon: see %s/%s/master.pid",
+            pf->cfg->queue_directory, pf->cfg->process_id_directory);
     return pid;
 }
 

@@ -27,7 +27,8 @@ static const char *rotated_name(struct postfix *pf)
     struct tm tm;
 
     if (!localtime_r(&now, &tm) ||
-        strftime(suffix, sizeof suffix, pf->cfg->maillog_file_rotate_suffix, &tm) == 0 ||
+        strftime(suffix, sizeof suffix, pf->cfg->maillog_file_rotate_suffix, &tm) ==
+            0 ||
         !is_plain(suffix))
         msg_fatal("parameter maillog_file_rotate_suffix: \"%s\" gives no file name",
                   pf->cfg->maillog_file_rotate_suffix);
@@ -48,8 +49,9 @@ int logrotate(struct postfix *pf)
     if (strncmp(path, "/dev/", 5) == 0)
         msg_fatal("not rotating \"maillog_file = %s\"", path);
     if (!service_log_file_allowed(pf->cfg))
-        msg_fatal("maillog_file \"%s\" is not below one of maillog_file_prefixes \"%s\"",
-                  path, pf->cfg->maillog_file_prefixes);
+        msg_fatal(
+            "maillog_file \"%s\" is not below one of maillog_file_prefixes \"%s\"",
+            path, pf->cfg->maillog_file_prefixes);
     rotated = rotated_name(pf);
     if (access(rotated, F_OK) == 0)
         msg_fatal("%s exists already", rotated);

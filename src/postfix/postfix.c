@@ -22,16 +22,11 @@ static const struct command_row {
     const char *name;
     int (*fn)(struct postfix *pf);
 } commands[] = {
-    {"start", control_start},
-    {"start-fg", control_start_foreground},
-    {"stop", control_stop},
-    {"quick-stop", control_quick_stop},
-    {"abort", control_abort},
-    {"drain", control_drain},
-    {"reload", control_reload},
-    {"status", control_status},
-    {"flush", control_flush},
-    {"check", run_check},
+    {"start", control_start},   {"start-fg", control_start_foreground},
+    {"stop", control_stop},     {"quick-stop", control_quick_stop},
+    {"abort", control_abort},   {"drain", control_drain},
+    {"reload", control_reload}, {"status", control_status},
+    {"flush", control_flush},   {"check", run_check},
     {"logrotate", logrotate},
 };
 
@@ -78,7 +73,7 @@ static void check_rights(struct postfix *pf)
     if (!pf->rootless)
         return;
     if (stat(pf->cfg->queue_directory, &st) < 0 ? errno == ENOENT
-                                                 : st.st_uid == geteuid())
+                                                : st.st_uid == geteuid())
         return;
     msg_fatal("the postfix command is reserved for the superuser, or for the owner of "
               "queue_directory %s",

@@ -73,8 +73,9 @@ static void pre_jail(struct service *svc)
         msg_warn("maillog_file is empty: log lines go to syslog");
         state->fd = -1;
     } else if (!service_log_file_allowed(cfg)) {
-        msg_fatal("maillog_file \"%s\" is not below one of maillog_file_prefixes \"%s\"",
-                  cfg->maillog_file, cfg->maillog_file_prefixes);
+        msg_fatal(
+            "maillog_file \"%s\" is not below one of maillog_file_prefixes \"%s\"",
+            cfg->maillog_file, cfg->maillog_file_prefixes);
     } else {
         state->fd = open_log(cfg);
     }
@@ -108,8 +109,8 @@ static void flush_lines(void *arg)
     } else if (!file_write_full(state->fd, state->lines.ptr, state->lines.len)) {
         note_losses(state, strerror(errno));
     } else if (state->lost > 0) {
-        msg_error("%s can be written again; %zu batches of lines were lost", state->path,
-                  state->lost);
+        msg_error("%s can be written again; %zu batches of lines were lost",
+                  state->path, state->lost);
         state->lost = 0;
     }
     strbuf_reset(&state->lines);
