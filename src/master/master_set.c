@@ -113,7 +113,7 @@ static bool add_service(struct master *master, struct master_set *set,
     if (make_plan(set->cfg, service, master->cores, err) &&
         sockets_claim(master, set->cfg, service, err))
         return true;
-    return err_prefix(err, "%s: line %d: service %s", set->mcf->path, entry->line,
+    return err_prefix(err, "file %s: line %d: service %s", set->mcf->path, entry->line,
                       entry->name);
 }
 

@@ -152,10 +152,10 @@ static void drop_terminal(const struct master_options *options)
 
 void start_ready(struct master *master)
 {
-    if (!master->options.foreground && !master->options.init_mode) {
-        drop_terminal(&master->options);
+    if (!master->options.foreground)
         msg_also_stderr(false);
-    }
+    if (!master->options.foreground && !master->options.init_mode)
+        drop_terminal(&master->options);
     if (ready_fd < 0)
         return;
     if (write(ready_fd, "", 1) != 1)

@@ -80,6 +80,7 @@ void service_log_open_command(const struct config *cfg, const char *program)
     if (socket_answers(path))
         msg_set_sink(MSG_SINK_POSTLOG, path);
     else if (service_log_file_allowed(cfg) &&
-             (access(cfg->maillog_file, W_OK) == 0 || errno == ENOENT))
+             (strcmp(cfg->maillog_file, "/dev/stdout") == 0 ||
+              access(cfg->maillog_file, W_OK) == 0 || errno == ENOENT))
         msg_set_sink(MSG_SINK_FILE, cfg->maillog_file);
 }

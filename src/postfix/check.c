@@ -229,7 +229,7 @@ static bool program_exists(const struct config *cfg, const struct master_cf *mcf
 
     if (access(path, X_OK) == 0)
         return true;
-    msg_error("%s: line %d: service %s: cannot execute %s: %s", mcf->path, entry->line,
+    msg_error("file %s: line %d: service %s: cannot execute %s: %s", mcf->path, entry->line,
               entry->name, path, strerror(errno));
     return false;
 }
@@ -261,7 +261,7 @@ static bool overrides_parse(const struct config *cfg, const struct master_cf *mc
         return true;
     service_cfg = config_load(&source, &err);
     if (!service_cfg)
-        msg_error("%s: line %d: service %s: %s", mcf->path, entry->line, entry->name,
+        msg_error("file %s: line %d: service %s: %s", mcf->path, entry->line, entry->name,
                   err.text);
     config_free(service_cfg);
     return service_cfg != NULL;
@@ -273,6 +273,8 @@ bool check_configuration(struct postfix *pf)
     struct err err;
     bool good = true;
 
+    /* Whoever asked should see why not, also in a script. */
+    msg_also_stderr(true);
     mcf = master_cf_load(pf->cfg, &err);
     if (!mcf) {
         msg_error("%s", err.text);
@@ -285,6 +287,8 @@ bool check_configuration(struct postfix *pf)
             good = false;
     }
     master_cf_free(mcf);
+    if (good)
+        msg_also_stderr(isatty(STDERR_FILENO));
     return good;
 }
 
