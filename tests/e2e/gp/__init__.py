@@ -1,5 +1,6 @@
 """Library of the whole-system tests; see tests/e2e/README."""
 from .dns import Dns, ScriptDns
+from . import localmail
 from .localmail import Local
 from .maillog import LogLine, difference, normal
 from .mta import Gatepost, Peer
@@ -10,4 +11,4 @@ from .smtpserver import ScriptServer, SmtpServer
 
 __all__ = ["Dns", "Gatepost", "Local", "LogLine", "Peer", "Reply", "Sandbox", "ScriptDns",
            "ScriptServer", "SmtpClient", "SmtpServer", "converse", "difference",
-           "is_root", "maildir", "mbox", "normal", "queue_files", "records"]
+           "is_root", "localmail", "maildir", "mbox", "normal", "queue_files", "records"]

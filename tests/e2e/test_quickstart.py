@@ -1,0 +1,52 @@
+"""The first command of the README: both messages delivered, nothing left behind."""
+import glob
+import os
+
+import pytest
+
+import gp
+from gp.mta import REPO
+
+NEEDED = ("master", "postfix", "sendmail", "postdrop", "pickup", "local", "smtp-sink")
+pytestmark = pytest.mark.skipif(
+    "asan" in gp.mta.BUILD or gp.Gatepost.missing(NEEDED) is not None,
+    reason="the normal build only")
+
+
+def quickstart(sandbox, *args, user=None):
+    env = {**os.environ, "HOME": sandbox.dir}
+    for name in ("MAIL_CONFIG", "MAKEFLAGS", "MAKELEVEL"):
+        env.pop(name, None)
+    return sandbox.run([f"{REPO}/quickstart", *args], user=user, env=env, timeout=240).stdout
+
+
+def check_output(out):
+    assert "to=<friend@far.example.test>" in out and "status=sent (250 " in out
+    assert "status=sent (delivered to maildir)" in out
+    assert "Subject: by sendmail" in out and "Hello from your own mail system." in out
+
+
+def test_once_leaves_nothing_behind(sandbox):
+    before = set(glob.glob("/tmp/gatepost-*"))
+    check_output(quickstart(sandbox, "--once"))
+    assert set(glob.glob("/tmp/gatepost-*")) <= before
+    assert not sandbox.processes()
+
+
+@pytest.mark.users("alice")
+def test_as_an_ordinary_user(sandbox):
+    check_output(quickstart(sandbox, "--once", user="alice"))
+    assert not sandbox.processes()
+
+
+def test_runs_on_until_stopped(sandbox):
+    out = quickstart(sandbox)
+    check_output(out)
+    folder = out.rsplit("./quickstart --stop ", 1)[1].split()[0]
+    assert sandbox.processes()
+    env = {**os.environ, "MAIL_CONFIG": f"{folder}/etc"}
+    queue = sandbox.run([f"{folder}/bin/postqueue", "-p"], env=env)
+    assert queue.stdout == "Mail queue is empty\n"
+    sandbox.run([f"{REPO}/quickstart", "--stop", folder])
+    assert not os.path.exists(folder)
+    assert not sandbox.processes()
