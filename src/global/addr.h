@@ -33,7 +33,7 @@ bool addr_is_wellformed(struct span internal);
 /* Copy the value of an RFC 5322 address-list header (it may be folded) to out, with
  * every address replaced by rewrite(arg, addr), which takes and returns the internal
  * form: it is quoted here. NULL keeps the original bytes; all else is copied byte by
- * byte. Display names, comments, group names and the empty "<>" are not addresses.
+ * byte, but for source routes ("<@a,@b:user@dom>"), which go. Display names, comments, group names and the empty "<>" are not addresses.
  * Spans given to rewrite live in arena. Also used to extract recipients (sendmail -t:
  * rewrite returns NULL always). */
 void addr_header_rewrite(struct span value, struct arena *arena,

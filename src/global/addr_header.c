@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "global/addr.h"
 #include "global/addr_lex.h"
 
@@ -35,6 +37,9 @@ static void rewrite_item(void *arg, const struct addr_item *it)
     if (it->internal.len == 0)
         return;
     const char *text = rw->fn(rw->arg, it->internal);
+    char *plain = NULL;
+    if (!text && it->had_route)
+        text = plain = xstrndup(it->internal.ptr, it->internal.len);
     rw->changed = text != NULL;
     if (it->adjacent && !it->in_angle && (text || was_changed))
         insert_comma(rw, it->start);
@@ -43,6 +48,7 @@ static void rewrite_item(void *arg, const struct addr_item *it)
         return;
     addr_quote(rw->out, span_str(text));
     rw->copied = it->end;
+    free(plain);
 }
 
 void addr_header_rewrite(struct span value, struct arena *arena,

@@ -41,6 +41,7 @@ struct addr_item {
     size_t start, end;    /* the address in the text, brackets not included */
     struct span internal; /* in arena; may be empty */
     bool in_angle;
+    bool had_route; /* "@a,@b:" stood in front and is not part of internal */
     bool adjacent; /* no ',' or ';' stands between it and the address before */
 };
 

