@@ -147,15 +147,16 @@ static void deliver_fiber(void *arg)
     struct outcome out = {.status = IPC_OK};
 
     exchange(t, entry, arena, &out);
-    dest->busy--;
-    t->in_flight--;
-    qm->in_flight--;
     pause_for_rates(dest);
     if (out.status == IPC_OK)
         take_reply(dest, entry, &out);
     else
         agent_failed(t, entry, &out);
     arena_free(arena);
+    /* Only now: a busy destination cannot be dropped by what happened above. */
+    dest->busy--;
+    t->in_flight--;
+    qm->in_flight--;
     schedule_update(dest);
     destination_drop_if_idle(dest);
     schedule_soon(t);

@@ -56,7 +56,7 @@ void feedback_success(struct destination *dest)
     if (dest->window >= t->concurrency_limit && t->concurrency_limit > 0)
         return;
     /* A window that is not filled says nothing about a larger one. */
-    if (dest->busy + 1 < dest->window)
+    if (dest->busy < dest->window)
         return;
     dest->success += amount(t->positive_num, t->positive_kind, dest->window);
     if (dest->success < HYSTERESIS)

@@ -388,6 +388,27 @@ static void a_vanished_agent_loses_nothing(void **state)
     assert_int_equal(w.qm.messages.count, 0);
 }
 
+static void agent_missing(void *arg)
+{
+    (void)arg;
+    assert_int_equal(unlink("private/agent"), 0);
+    announce("BBBBB1", 200, "dst.test");
+    announce("CCCCC2", 10, "other.test");
+    wait_until_done();
+}
+
+static void a_missing_agent_makes_its_mail_wait(void **state)
+{
+    (void)state;
+    run(agent_missing);
+    assert_true(exists("deferred/B/BBBBB1"));
+    assert_true(exists("deferred/C/CCCCC2"));
+    assert_int_equal(w.seen, 0);
+    assert_int_equal(w.retried, 210);
+    assert_int_equal(w.qm.messages.count, 0);
+    assert_int_equal(w.qm.rcpts_in_memory, 0);
+}
+
 static void feedback_values(void **state)
 {
     double num;
@@ -416,6 +437,7 @@ int main(void)
         WORLD_TEST(a_busy_site_does_not_hold_up_another),
         WORLD_TEST(a_dead_site_is_left_alone_and_its_mail_deferred),
         WORLD_TEST(a_vanished_agent_loses_nothing),
+        WORLD_TEST(a_missing_agent_makes_its_mail_wait),
         cmocka_unit_test(feedback_values),
     };
 
