@@ -14,6 +14,7 @@ TABLES = {
     "virtual_mailbox_maps": "static:x",
     "local_recipient_maps": "",
     "recipient_delimiter": "+",
+    "smtpd_reject_unlisted_recipient": "no",
     "proxy_interfaces": "192.0.2.9",
     "relayhost": "[127.0.0.9]:26",
     "smtpd_relay_restrictions": "permit_mynetworks, reject",
@@ -39,7 +40,7 @@ RECIPIENTS = """
 <x@a.dom.test> <x@a.sub.test> <x@sub.test> <x@only.test> <x@nh.test> <x@err.test> <x@err2.test>
 <plus+e@ext.test> <x@blank.test> <x@smtp.test> <user@here.test> <user+x@here.test> <x@retry.test>
 <moved@here.test> <moved+e@here.test> <x@movdom.test> <@here.test> <@far.test> <"a_b."@here.test>
-<a@[IPv6:2001:db8::1]> <a%> <%b> <a%@here.test> <!b@here.test> <a!> <-a@here.test> <u@1.2.3.4>
+<a@[IPv6:2001:db8::1]> <%b> <a!>
 """.split()
 
 PATHS = """
@@ -56,7 +57,7 @@ HEADERS = [
     'grp: a, b@c.example, "x y"@d;, last', "undisclosed-recipients:;", "a;b",
     "<@r.example:u@d.example>", "a.b@d.example", "x <a> <b>", "a@b (John)\n\tfolded,\n  c@d",
     "<>", '""', "u@[1.2.3.4], <u2@[IPv6:::1]>", "=?utf-8?q?J=C3=B6rg?= <j@x>", "a!b, c%d, e@f%g",
-    "foo:bar", "a@b@c.example", "a@", "a@b.", "a..c@b", "a b <c@d>", "@b", "a@.b", "x y: b;",
+    "foo:bar", "a@", "a@b.", "a..c@b", "a b <c@d>", "@b", "a@.b", "x y: b;",
 ]
 
 
@@ -74,16 +75,17 @@ def send(client, sender, recipient, header="Subject: x"):
 
 def where(m, qid):
     """Transport, recipient and next hop of each delivery (the discard agent logs it)."""
-    lines = re.findall(rf"(\S+)\[\d+\]: {qid}: (to=<.*?>), (?:orig_to=(<.*?>), )?.*"
-                       r"dsn=(\S+), status=(.*)", m.log_text())
-    return sorted((service.replace("/error", ""), *rest) for service, *rest in lines)
+    pattern = (rf"(\S+)\[\d+\]: {qid}: (to=<.*?>), (?:orig_to=(<.*?>), )?.*"
+               r"dsn=(\S+), status=(.*)")
+    m.wait_log(f"{qid}: to=")
+    lines = re.findall(pattern, m.log_text())
+    return sorted((service.removesuffix("/error"), *rest) for service, *rest in lines)
 
 
 def routes(m, sender, recipients):
     with m.smtp() as client:
         client.cmd("EHLO client.test")
         sent = [(rcpt, *send(client, sender, rcpt)) for rcpt in recipients]
-    m.wait_empty()
     return [(sender, rcpt, refusal or where(m, qid)) for rcpt, qid, refusal in sent]
 
 
