@@ -3,14 +3,17 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "master/master.h"
 #include "util/msg.h"
 #include "util/strbuf.h"
 
-#define BACKLOG     4096 /* the kernel caps it at net.core.somaxconn */
-#define SOCKET_MODE 0666 /* the directory protects it */
+#define BACKLOG       4096 /* the kernel caps it at net.core.somaxconn */
+#define BIND_TRIES    40   /* at start; a running master has no predecessor */
+#define BIND_RETRY_MS 50
+#define SOCKET_MODE   0666 /* the directory protects it */
 
 /* -- the pool -- */
 
@@ -164,6 +167,19 @@ static bool family_is_absent(const struct net_addr *addr, int error)
            (addr->sa.sa_family == AF_INET6 && error == EADDRNOTAVAIL);
 }
 
+/* Services of a master that was killed close their sockets a moment later. */
+static int listen_patiently(const struct inet_claim *claim, const struct net_addr *addr,
+                            struct err *err)
+{
+    const struct timespec pause = {0, BIND_RETRY_MS * 1000000L};
+    int tries = claim->master->set ? 1 : BIND_TRIES, fd;
+
+    while ((fd = net_listen(addr, BACKLOG, err)) < 0 && errno == EADDRINUSE &&
+           --tries > 0)
+        nanosleep(&pause, NULL);
+    return fd;
+}
+
 static bool claim_addr(struct inet_claim *claim, const struct net_addr *addr,
                        struct err *err)
 {
@@ -182,7 +198,7 @@ static bool claim_addr(struct inet_claim *claim, const struct net_addr *addr,
         return err_set(err, "%s is the address of another service, too", key + 5);
     }
     if (!sock) {
-        fd = net_listen(addr, BACKLOG, err);
+        fd = listen_patiently(claim, addr, err);
         if (fd < 0 && family_is_absent(addr, errno)) {
             claim->skipped++;
             return true;

@@ -63,17 +63,17 @@ struct service_ops {
 struct service {
     const struct service_ops *ops;
     struct config *cfg;
-    struct arena *arena;   /* process lifetime */
-    const char *name;      /* service_name of master.cf */
-    const char *type;      /* "inet", "unix", ... */
-    void *data;            /* the program's own state */
-    bool retiring;         /* read-only for programs */
-    bool stopping;         /* the whole system stops: finish quickly */
-    size_t session_count;  /* read-only; connections being served */
+    struct arena *arena;         /* process lifetime */
+    const char *name;            /* service_name of master.cf */
+    const char *type;            /* "inet", "unix", ... */
+    void *data;                  /* the program's own state */
+    bool retiring;               /* read-only for programs */
+    bool stopping;               /* the whole system stops: finish quickly */
+    size_t session_count;        /* read-only; connections being served */
     struct service_frame *frame; /* private to service.c */
-    const char *const *args; /* what follows the options in master.cf (pipe, spawn);
-                                NULL-terminated */
-    bool is_public;        /* socket in public/, or inet */
+    const char *const *args;     /* what follows the options in master.cf (pipe, spawn);
+                                    NULL-terminated */
+    bool is_public;              /* socket in public/, or inet */
 };
 
 /* Does not return but by exit(). */

@@ -44,6 +44,8 @@ bool service_log_file_allowed(const struct config *cfg)
 {
     struct span rest = span_str(cfg->maillog_file_prefixes), prefix;
 
+    if (strstr(cfg->maillog_file, "/../"))
+        return false;
     while (span_token(&rest, ", \t\r\n", &prefix)) {
         if (path_has_prefix(span_str(cfg->maillog_file), prefix))
             return true;
