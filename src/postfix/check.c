@@ -219,7 +219,7 @@ static void warn_files(const struct check *check)
 
 /* -- configuration -- */
 
-static bool program_exists(const struct config *cfg, const struct master_cf *mcf,
+static void warn_missing_program(const struct config *cfg, const struct master_cf *mcf,
                            const struct master_entry *entry)
 {
     const char *path =
@@ -228,10 +228,10 @@ static bool program_exists(const struct config *cfg, const struct master_cf *mcf
             : arena_printf(cfg->arena, "%s/%s", cfg->daemon_directory, entry->command);
 
     if (access(path, X_OK) == 0)
-        return true;
-    msg_error("file %s: line %d: service %s: cannot execute %s: %s", mcf->path, entry->line,
-              entry->name, path, strerror(errno));
-    return false;
+        return;
+    /* An existing master.cf may name services of a feature that is never used. */
+    msg_warn("file %s: line %d: service %s: cannot execute %s: %s", mcf->path,
+             entry->line, entry->name, path, strerror(errno));
 }
 
 /* Overrides on the command line of one service, checked as it will see them. */
@@ -261,8 +261,8 @@ static bool overrides_parse(const struct config *cfg, const struct master_cf *mc
         return true;
     service_cfg = config_load(&source, &err);
     if (!service_cfg)
-        msg_error("file %s: line %d: service %s: %s", mcf->path, entry->line, entry->name,
-                  err.text);
+        msg_error("file %s: line %d: service %s: %s", mcf->path, entry->line,
+                  entry->name, err.text);
     config_free(service_cfg);
     return service_cfg != NULL;
 }
@@ -281,8 +281,7 @@ bool check_configuration(struct postfix *pf)
         return false;
     }
     for (size_t i = 0; i < mcf->count; i++) {
-        if (!program_exists(pf->cfg, mcf, &mcf->entries[i]))
-            good = false;
+        warn_missing_program(pf->cfg, mcf, &mcf->entries[i]);
         if (!overrides_parse(pf->cfg, mcf, &mcf->entries[i]))
             good = false;
     }
