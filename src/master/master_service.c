@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "master/master.h"
@@ -19,6 +20,7 @@ bool master_service_is_postlog(const struct master_service *service)
 /* -- what the processes look like -- */
 
 struct tally {
+    size_t all;       /* processes, retiring ones included */
     size_t active;    /* processes that take sessions */
     size_t idle;      /* of these, without any */
     size_t with_room; /* of these, not full */
@@ -33,6 +35,7 @@ static struct tally take_tally(const struct master_service *service)
         const struct master_process *process =
             list_entry(link, struct master_process, link);
 
+        tally.all++;
         if (process->retiring)
             continue;
         tally.active++;
@@ -42,68 +45,77 @@ static struct tally take_tally(const struct master_service *service)
     return tally;
 }
 
-/* How many sessions a new process in slot may have; 0: the slot is taken, or its
- * retired processes still have all of them. */
-static size_t slot_quota(const struct master_service *service, size_t slot)
+struct slot {
+    bool taken;  /* by a process that takes sessions */
+    size_t used; /* sessions that retired processes still have */
+};
+
+static struct slot *take_slots(const struct master_service *service, size_t count)
 {
-    size_t quota = plan_quota(&service->plan, slot), used = 0;
+    struct slot *slots = xcalloc(count, sizeof *slots);
 
     list_each(link, &service->processes)
     {
         const struct master_process *process =
             list_entry(link, struct master_process, link);
 
-        if (process->slot != slot)
+        if (process->slot >= count)
             continue;
-        if (!process->retiring)
-            return 0;
-        used += process->sessions;
+        if (process->retiring)
+            slots[process->slot].used += process->sessions;
+        else
+            slots[process->slot].taken = true;
     }
-    return used < quota ? quota - used : 0;
+    return slots;
 }
 
-/* A slot for one more process. */
+/* A slot for one more process, and how many sessions it may have there. */
 static bool find_slot(const struct master_service *service, const struct tally *tally,
                       size_t *slot_out, size_t *quota_out)
 {
     size_t count = service->plan.processes;
+    struct slot *slots;
+    bool found = false;
 
     /* Without a limit there is always one more, once all processes are full. */
     if (plan_is_unlimited(&service->plan) && tally->with_room == 0)
-        count = SIZE_MAX;
-    for (size_t slot = 0; slot < count; slot++) {
-        *quota_out = slot_quota(service, slot);
-        *slot_out = slot;
-        if (*quota_out > 0)
-            return true;
+        count += tally->all + 1;
+    slots = take_slots(service, count);
+    for (size_t i = 0; i < count && !found; i++) {
+        size_t quota = plan_quota(&service->plan, i);
+
+        if (slots[i].taken || slots[i].used >= quota)
+            continue;
+        *slot_out = i;
+        *quota_out = quota - slots[i].used;
+        found = true;
     }
-    return false;
+    free(slots);
+    return found;
 }
 
 /* Retired processes that lose sessions leave room to the slot's present one. */
 static void raise_quotas(struct master_service *service)
 {
+    size_t count = service->plan.processes;
+    struct slot *slots = NULL;
+
     list_each(link, &service->processes)
     {
         struct master_process *process = list_entry(link, struct master_process, link);
-        size_t slot = process->slot, used = 0, quota = plan_quota(&service->plan, slot);
+        size_t quota = plan_quota(&service->plan, process->slot), used;
 
-        if (process->retiring || process->quota >= quota)
+        if (process->retiring || process->quota >= quota || process->slot >= count)
             continue;
-        list_each(other_link, &service->processes)
-        {
-            const struct master_process *other =
-                list_entry(other_link, struct master_process, link);
-
-            if (other->retiring && other->slot == slot)
-                used += other->sessions;
-        }
-        quota = used < quota ? quota - used : 0;
-        if (quota > process->quota) {
-            process->quota = quota;
-            process_order(process, SERVICE_CMD_QUOTA, (uint32_t)quota);
-        }
+        if (!slots)
+            slots = take_slots(service, count);
+        used = slots[process->slot].used;
+        if (used >= quota || quota - used <= process->quota)
+            continue;
+        process->quota = quota - used;
+        process_order(process, SERVICE_CMD_QUOTA, (uint32_t)process->quota);
     }
+    free(slots);
 }
 
 /* -- listening on behalf of processes that do not exist yet -- */

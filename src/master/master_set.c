@@ -233,6 +233,8 @@ static void hand_over(struct master *master, struct master_service *old,
         list_remove(&process->link);
         list_append(twin ? &twin->processes : &master->orphans, &process->link);
         process->service = twin;
+        if (twin) /* which may have fewer slots now */
+            process->slot %= twin->plan.processes;
         process_retire(process);
     }
 }
