@@ -14,6 +14,7 @@ static void set_ident(const struct config *cfg, const char *program)
 
     snprintf(ident, sizeof ident, "%s/%s", cfg->syslog_name, program);
     msg_init(ident);
+    msg_set_host(cfg->myhostname);
 }
 
 void service_log_open(const struct config *cfg, const char *program)
