@@ -41,7 +41,7 @@ bool lmdb_wait_lock(struct lmdb_file *file, enum lock_mode mode, struct err *err
             return true;
         if (result == LOCK_FAILED)
             return err_set(err, "lock %s: %s", file->path, strerror(errno));
-        if (!fiber_self())
+        if (!table_in_fiber())
             usleep(LOCK_PAUSE_MS * 1000);
         else if (fiber_sleep(LOCK_PAUSE_MS) == WAIT_CANCELLED)
             break;

@@ -67,7 +67,6 @@ void table_close(struct table *table)
     strbuf_free(&table->seq_value);
     free((char *)table->full_name);
     free((char *)table->name);
-    free((char *)table->watched);
     free(table);
 }
 
@@ -113,11 +112,28 @@ struct lookup_job {
     enum table_status status;
 };
 
+/* Of the thread, not of the process: set while a worker runs a look-up. */
+static _Thread_local bool on_worker;
+
+bool table_in_fiber(void)
+{
+    return !on_worker && fiber_self();
+}
+
 static void run_lookup(void *arg)
 {
     struct lookup_job *job = arg;
 
     job->status = job->table->type->lookup(job->table, job->key, &job->value, job->err);
+}
+
+static void run_offloaded(void *arg)
+{
+    bool outer = on_worker;
+
+    on_worker = true;
+    run_lookup(arg);
+    on_worker = outer;
 }
 
 /* A blocking backend that is not thread-safe serves one fiber at a time. */
@@ -138,7 +154,7 @@ static void run_blocking(struct lookup_job *job)
         }
     }
     table->busy = serial;
-    offload(run_lookup, job);
+    offload(run_offloaded, job);
     table->busy = false;
     if (serial)
         fiber_queue_wake_one(&table->waiters);
@@ -251,22 +267,23 @@ bool table_unlock(struct table *table, struct err *err)
     return table->type->unlock(table, err);
 }
 
-void table_watch(struct table *table, const char *path, int fd)
+void table_watch(struct table *table, int fd)
 {
-    free((char *)table->watched);
-    table->watched = fstat(fd, &table->watched_stat) < 0 ? NULL : xstrdup(path);
+    struct stat st;
+
+    table->watched = fstat(fd, &st) == 0;
+    table->watched_fd = fd;
+    table->watched_mtime = st.st_mtim;
 }
 
+/* Replaced (no name leads to our file any more) or changed in place. */
 bool table_file_changed(const struct table *table)
 {
     struct stat now;
-    const struct stat *then = &table->watched_stat;
 
-    if (!table->watched || stat(table->watched, &now) < 0)
-        return false; /* being replaced: look again later */
-    return now.st_ino != then->st_ino || now.st_dev != then->st_dev ||
-           now.st_mtim.tv_sec != then->st_mtim.tv_sec ||
-           now.st_mtim.tv_nsec != then->st_mtim.tv_nsec;
+    return table->watched && fstat(table->watched_fd, &now) == 0 &&
+           (now.st_nlink == 0 || now.st_mtim.tv_sec != table->watched_mtime.tv_sec ||
+            now.st_mtim.tv_nsec != table->watched_mtime.tv_nsec);
 }
 
 bool table_changed(const struct table *table)

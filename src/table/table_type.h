@@ -16,9 +16,10 @@ struct table {
     const char *name;      /* behind the colon */
     enum table_mode mode;
     unsigned flags;
-    struct strbuf key;   /* scratch: folded key */
-    const char *watched; /* path for table_changed; NULL: never changes */
-    struct stat watched_stat;
+    struct strbuf key; /* scratch: folded key */
+    bool watched;      /* for table_changed */
+    int watched_fd;
+    struct timespec watched_mtime;
     bool thread_safe; /* from type; open may change it */
     bool busy;        /* a blocking call is under way */
     struct fiber_queue waiters;
@@ -58,9 +59,11 @@ enum table_status table_lookup_inner(struct table *inner, struct span key,
                                      struct strbuf *value, struct err *err);
 /* NULL: unknown. */
 const struct table_type *table_type_find(struct span name);
-/* Watch path, which fd has open, for table_changed. path is copied. */
-void table_watch(struct table *table, const char *path, int fd);
+/* Watch the file behind fd, which stays open, for table_changed. Works in a chroot. */
+void table_watch(struct table *table, int fd);
 bool table_file_changed(const struct table *table); /* what watching says */
+/* May this code wait as a fiber? Not on a worker thread, and not in plain commands. */
+bool table_in_fiber(void);
 /* Setting of main.cf, or otherwise. */
 int64_t table_param_num(const struct table *table, const char *name, int64_t otherwise);
 /* "{ ... }" text of the inline forms: the inside, or false. */

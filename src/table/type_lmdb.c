@@ -78,7 +78,7 @@ static bool open_file(struct table *table, bool may_fall_back, struct err *err)
     }
     ok = lmdb_file_open(&lt->file, path, table->mode, table->flags, map_size, err);
     if (ok && table->mode == TABLE_READ) {
-        table_watch(table, path, lt->file.fd);
+        table_watch(table, lt->file.fd);
         warn_if_stale(table, path, lt->file.fd);
     }
     free(path);
