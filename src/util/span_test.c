@@ -182,7 +182,7 @@ static void utf8_is_strict(void **state UNUSED)
 
 static void hashes_fold_ascii_case_only(void **state UNUSED)
 {
-    char lower[41], upper[41];
+    char lower[41] = "", upper[41] = "";
 
     for (size_t len = 0; len < sizeof lower; len++) {
         for (size_t i = 0; i < len; i++) {
