@@ -367,6 +367,8 @@ static void a_reload_keeps_sessions_and_limits(void **state UNUSED)
     assert_int_equal(ask(b, "still"), old);
     close(b);
     close(c);
+    sleep_ms(300);
+    assert_false(log_has("exit status")); /* the old process has ended without leaks */
 }
 
 static void a_reload_adds_and_removes_services(void **state UNUSED)

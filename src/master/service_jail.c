@@ -62,8 +62,7 @@ static void enter_chroot(const struct config *cfg)
 static void drop_root(const struct service_frame *frame, const struct passwd *owner,
                       bool for_good)
 {
-    if (initgroups(owner->pw_name, owner->pw_gid) < 0 ||
-        (for_good ? setgid(owner->pw_gid) : setegid(owner->pw_gid)) < 0 ||
+    if ((for_good ? setgid(owner->pw_gid) : setegid(owner->pw_gid)) < 0 ||
         (for_good ? setuid(owner->pw_uid) : seteuid(owner->pw_uid)) < 0)
         msg_fatal("%s: cannot become user %s: %s", frame->svc.name, owner->pw_name,
                   strerror(errno));
@@ -90,6 +89,11 @@ void jail_enter(struct service_frame *frame)
     if (owner->pw_uid == 0)
         msg_fatal("parameter mail_owner: \"%s\" must not have the rights of root",
                   svc->cfg->mail_owner);
+    /* Groups are looked up in files that the chroot may not have. */
+    if ((args->drop_privilege || svc->ops->privileged) &&
+        initgroups(owner->pw_name, owner->pw_gid) < 0)
+        msg_fatal("%s: set groups of %s: %s", svc->name, owner->pw_name,
+                  strerror(errno));
     if (args->chroot)
         enter_chroot(svc->cfg);
     if (args->drop_privilege)
