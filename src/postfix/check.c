@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "global/master_cf.h"
+#include "master/service_log.h"
 #include "postfix/postfix.h"
 #include "util/msg.h"
 
@@ -220,7 +221,7 @@ static void warn_files(const struct check *check)
 /* -- configuration -- */
 
 static void warn_missing_program(const struct config *cfg, const struct master_cf *mcf,
-                           const struct master_entry *entry)
+                                 const struct master_entry *entry)
 {
     const char *path =
         entry->command[0] == '/'
@@ -265,6 +266,28 @@ static bool overrides_parse(const struct config *cfg, const struct master_cf *mc
                   entry->name, err.text);
     config_free(service_cfg);
     return service_cfg != NULL;
+}
+
+static bool log_is_possible(const struct config *cfg, const struct master_cf *mcf)
+{
+    if (!cfg->maillog_file[0])
+        return true;
+    if (!service_log_file_allowed(cfg)) {
+        msg_error(
+            "maillog_file \"%s\" is not below one of maillog_file_prefixes \"%s\"",
+            cfg->maillog_file, cfg->maillog_file_prefixes);
+        return false;
+    }
+    for (size_t i = 0; i < mcf->count; i++) {
+        if (mcf->entries[i].type == SERVICE_UNIX_DGRAM &&
+            strcmp(mcf->entries[i].name, cfg->postlog_service_name) == 0)
+            return true;
+    }
+    msg_error(
+        "maillog_file is set, but %s has no service \"%s unix-dgram ... postlogd\" "
+        "to write it",
+        mcf->path, cfg->postlog_service_name);
+    return false;
 }
 
 bool check_configuration(struct postfix *pf)
