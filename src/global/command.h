@@ -15,7 +15,7 @@ void command_clean_environment(const struct config *cfg);
 
 /* May the real user do what the list (the value of parameter name) restricts? what:
  * "submit mail", for the text in err, "User alice(1000) is not allowed to submit mail".
- * The superuser always may. */
+ */
 bool command_user_allowed(const struct config *cfg, const char *name, const char *list,
                           const char *what, struct err *err);
 

@@ -10,7 +10,7 @@ struct copy {
     struct cleanup_message *msg;
     struct arena *arena;
     enum copy_stage { COPY_ENVELOPE, COPY_CONTENT, COPY_EXTRACTED, COPY_END } stage;
-    bool have_sender;
+    bool have_time, have_sender;
     bool line_open; /* an L record without its N */
 };
 
@@ -61,8 +61,26 @@ static void begin_content(struct copy *c)
     c->stage = COPY_CONTENT;
 }
 
+/* The time comes first; a content filter of the configuration right behind it. */
+static void begin_envelope(struct copy *c, struct span time)
+{
+    struct strbuf *sb = cleanup_records(c->msg);
+
+    if (time.len > 0)
+        rec_add(sb, REC_TIME, time);
+    else
+        rec_addf(sb, REC_TIME, "%lld", (long long)c->src->time_s);
+    if (c->pk->cfg->content_filter[0])
+        rec_add_str(sb, REC_FILTER_OR_CONT, c->pk->cfg->content_filter);
+    c->have_time = true;
+}
+
 static enum copy_verdict envelope_record(struct copy *c, int type, struct span data)
 {
+    if (!c->have_time && type != REC_SIZE)
+        begin_envelope(c, type == REC_TIME ? data : SPAN_EMPTY);
+    if (type == REC_TIME)
+        return COPY_DROP;
     if (type == REC_MESSAGE) {
         if (!c->have_sender)
             return COPY_REFUSE;
@@ -175,8 +193,6 @@ enum pickup_outcome pickup_copy(struct pickup *pk, const struct pickup_source *s
     enum pickup_outcome outcome;
     struct rec_reader r;
 
-    if (pk->cfg->content_filter[0])
-        rec_add_str(cleanup_records(msg), REC_FILTER_OR_CONT, pk->cfg->content_filter);
     rec_reader_init(&r, src->fd);
     outcome = copy_records(&c, &r);
     rec_reader_free(&r);

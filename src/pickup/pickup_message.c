@@ -7,11 +7,11 @@
 #include "util/msg.h"
 #include "util/timefmt.h"
 
-static enum pickup_outcome open_failed(const char *path, const struct err *err)
+static enum pickup_outcome open_failed(const struct err *err)
 {
     if (errno == ENOENT)
         return PICKUP_SKIP;
-    msg_warn("%s: %s", path, err->text);
+    msg_warn("%s", err->text);
     return PICKUP_RETRY;
 }
 
@@ -95,7 +95,7 @@ enum pickup_outcome pickup_message(struct pickup *pk, const char *id, const char
 
     src.fd = file_open_safe(path, O_RDONLY, 0, (uid_t)-1, (gid_t)-1, &st, &err);
     if (src.fd < 0)
-        return open_failed(path, &err);
+        return open_failed(&err);
     if ((st.st_mode & S_IRWXU) != QUEUE_MODE_READY) {
         close(src.fd);
         return PICKUP_SKIP;

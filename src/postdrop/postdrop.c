@@ -12,6 +12,7 @@
 #include "master/service_log.h"
 #include "postdrop/drop_check.h"
 #include "postdrop/drop_file.h"
+#include "postdrop/drop_sender.h"
 #include "util/file.h"
 #include "util/msg.h"
 #include "util/net.h"
@@ -27,6 +28,8 @@ struct drop {
     struct drop_check check;
     struct strbuf in, out;
     long uid;
+    int status;         /* enum cleanup_status of a message that is refused */
+    const char *reason; /* text to go with it, or "" */
 };
 
 /* The signal handler's only way to the file. */
@@ -72,10 +75,10 @@ static void answer(const char *const *pairs)
     strbuf_free(&text);
 }
 
-static int answer_status(int status)
+static int answer_status(int status, const char *reason)
 {
     char number[16];
-    const char *const pairs[] = {"status", number, "reason", "", NULL};
+    const char *const pairs[] = {"status", number, "reason", reason, NULL};
 
     snprintf(number, sizeof number, "%d", status);
     answer(pairs);
@@ -84,22 +87,57 @@ static int answer_status(int status)
 
 /* -- records -- */
 
-static int write_out(struct drop *d, size_t more_than)
+static void refuse(struct drop *d, int status, const char *reason)
 {
-    int error = 0;
+    if (d->status)
+        return;
+    d->status = status;
+    d->reason = reason;
+}
 
-    if (d->out.len > more_than)
-        error = drop_file_write(&d->file, strbuf_span(&d->out));
-    if (d->out.len > more_than)
-        strbuf_reset(&d->out);
-    return error;
+static void refuse_error(struct drop *d, int error)
+{
+    msg_warn("uid=%ld: %s", d->uid, strerror(error));
+    refuse(d, error == EFBIG ? CLEANUP_STAT_SIZE : CLEANUP_STAT_WRITE, "");
+}
+
+static void write_out(struct drop *d, size_t more_than)
+{
+    int error;
+
+    if (d->status || d->out.len <= more_than)
+        return;
+    error = drop_file_write(&d->file, strbuf_span(&d->out));
+    if (error)
+        refuse_error(d, error);
+    strbuf_reset(&d->out);
+}
+
+static void keep_record(struct drop *d, int type, struct span data)
+{
+    const char *reason = "";
+
+    if (type == REC_SENDER && d->check.stage == DROP_ENVELOPE) {
+        switch (drop_sender_check(d->cfg, d->cfg->arena, data, &reason)) {
+        case DROP_SENDER_OK:
+            break;
+        case DROP_SENDER_DENIED:
+            refuse(d, CLEANUP_STAT_NOPERM, reason);
+            break;
+        case DROP_SENDER_ERROR:
+            refuse(d, CLEANUP_STAT_WRITE, reason);
+            break;
+        }
+    }
+    rec_add(&d->out, type, data);
+    write_out(d, READ_BYTES);
 }
 
 static void take_record(struct drop *d, int type, struct span data)
 {
     switch (drop_check_record(&d->check, type, data)) {
     case DROP_KEEP:
-        rec_add(&d->out, type, data);
+        keep_record(d, type, data);
         break;
     case DROP_IGNORE:
         msg_warn("uid=%ld: ignoring attribute record: %.*s", d->uid,
@@ -123,29 +161,26 @@ static void take_record(struct drop *d, int type, struct span data)
 }
 
 /* All whole records that have come in. */
-static int take_records(struct drop *d)
+static void take_records(struct drop *d)
 {
-    struct span rest = strbuf_span(&d->in), before, data;
-    int type, error = 0;
+    struct span rest = strbuf_span(&d->in), before = rest, data;
+    int type;
 
-    while (!error && d->check.stage != DROP_END) {
+    while (!d->status && d->check.stage != DROP_END) {
         before = rest;
         type = rec_next(&rest, &data);
-        if (type < 0) {
-            rest = before;
+        if (type < 0)
             break;
-        }
         take_record(d, type, data);
-        error = write_out(d, READ_BYTES);
+        before = rest;
     }
     /* What is still not whole after this many bytes never will be. */
-    if (!error && d->check.stage != DROP_END &&
-        rest.len > d->check.line_limit + REC_HEAD) {
-        msg_warn("stdin: illegal length, record type %d", (unsigned char)rest.ptr[0]);
+    if (!d->status && d->check.stage != DROP_END &&
+        before.len > d->check.line_limit + REC_HEAD) {
+        msg_warn("stdin: illegal length, record type %d", (unsigned char)before.ptr[0]);
         msg_fatal("uid=%ld: malformed input", d->uid);
     }
-    strbuf_consume(&d->in, d->in.len - rest.len);
-    return error;
+    strbuf_consume(&d->in, d->in.len - before.len);
 }
 
 /* False: the input ended before the message did. */
@@ -175,14 +210,6 @@ static void drain_input(void)
         ;
 }
 
-static int refuse(struct drop *d, int error)
-{
-    msg_warn("uid=%ld: %s", d->uid, strerror(error));
-    drop_file_remove(&d->file);
-    drain_input();
-    return answer_status(error == EFBIG ? CLEANUP_STAT_SIZE : CLEANUP_STAT_WRITE);
-}
-
 /* Without waiting: a pickup that has no time to listen has work to do, and looks again
  * by itself; one that is down finds the message when it starts. */
 static void wake_pickup(const struct config *cfg)
@@ -202,22 +229,29 @@ static void wake_pickup(const struct config *cfg)
     close(fd);
 }
 
+static int finish_refused(struct drop *d)
+{
+    drop_file_remove(&d->file);
+    drain_input();
+    return answer_status(d->status, d->reason);
+}
+
 static int finish(struct drop *d)
 {
     int error;
 
-    if (!drop_check_complete(&d->check)) {
-        drop_file_remove(&d->file);
-        return answer_status(CLEANUP_STAT_BAD);
+    if (!d->status && !drop_check_complete(&d->check))
+        refuse(d, CLEANUP_STAT_BAD, "");
+    write_out(d, 0);
+    if (d->status)
+        return finish_refused(d);
+    set_signals(false); /* the message is about to become mail */
+    error = drop_file_finish(&d->file);
+    if (error) {
+        refuse_error(d, error);
+        return finish_refused(d);
     }
-    error = write_out(d, 0);
-    if (!error) {
-        set_signals(false); /* the message is about to become mail */
-        error = drop_file_finish(&d->file);
-    }
-    if (error)
-        return refuse(d, error);
-    answer_status(CLEANUP_STAT_OK);
+    answer_status(CLEANUP_STAT_OK, "");
     wake_pickup(d->cfg);
     return 0;
 }
@@ -227,22 +261,20 @@ static int receive(struct drop *d)
     const char *const opened[] = {"protocol", "postdrop_protocol", "queue_id",
                                   d->file.id, NULL};
     int64_t now_us = time_now_us();
-    int error;
 
     answer(opened);
     rec_addf(&d->out, REC_TIME, "%lld %lld", (long long)(now_us / 1000000),
              (long long)(now_us % 1000000));
-    while (d->check.stage != DROP_END) {
-        if (!read_more(d)) {
-            if (d->in.len == 0)
-                return 0; /* the sender changed its mind */
-            msg_warn("stdin: unexpected EOF in data, record type %d",
-                     (unsigned char)d->in.ptr[0]);
-            msg_fatal("uid=%ld: malformed input", d->uid);
+    while (d->check.stage != DROP_END && !d->status) {
+        if (read_more(d)) {
+            take_records(d);
+            continue;
         }
-        error = take_records(d);
-        if (error)
-            return refuse(d, error);
+        if (d->in.len == 0)
+            return 0; /* the sender changed its mind */
+        msg_warn("stdin: unexpected EOF in data, record type %d",
+                 (unsigned char)d->in.ptr[0]);
+        msg_fatal("uid=%ld: malformed input", d->uid);
     }
     return finish(d);
 }
@@ -291,7 +323,7 @@ static const struct config *configure(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct drop d = {.file.fd = -1, .uid = (long)getuid()};
+    struct drop d = {.file.fd = -1, .uid = (long)getuid(), .reason = ""};
     int error, status;
 
     if (!command_clean_descriptors())

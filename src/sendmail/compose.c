@@ -102,7 +102,7 @@ static void put_envelope(struct composer *c, const struct envelope_source *env)
     rec_add_str(&c->out, REC_SENDER, env->sender);
     if (o->mode == MODE_VERIFY)
         put_number(c, "trace_flags", TRACE_USER_VERIFY);
-    else if (o->verbose)
+    else if (o->verbose == 1) /* more asks for debugging */
         put_number(c, "trace_flags", TRACE_RECORD);
     if (o->encoding)
         put_attr(c, "encoding", o->encoding);

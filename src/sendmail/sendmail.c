@@ -195,7 +195,7 @@ static int deliver(const struct config *cfg, const struct sendmail_options *o)
     composed = compose(cfg, o, &env, &in, &sink);
     submitted = submit_finish(&submit, &reason);
     check_result(&env, &submit, composed, submitted, reason.ptr, in.error);
-    if (o->verbose || o->mode == MODE_VERIFY)
+    if (o->verbose == 1 || o->mode == MODE_VERIFY)
         printf("Mail Delivery Status Report will be mailed to <%s>.\n", env.sender);
     input_free(&in);
     strbuf_free(&reason);
