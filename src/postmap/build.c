@@ -61,8 +61,10 @@ static void add_entry(const struct build *b, struct span key, struct span value)
         value = strbuf_span(&content);
     }
     enum table_status status = table_update(b->table, key, value, &err);
-    if (status == TABLE_RETRY || status == TABLE_BROKEN)
+    if (status == TABLE_RETRY || status == TABLE_BROKEN) {
+        table_close(b->table); /* takes the half-built file away */
         msg_fatal("%s, line %d: %s", b->path, b->line, err.text);
+    }
     strbuf_free(&content);
 }
 
