@@ -303,6 +303,7 @@ bool check_configuration(struct postfix *pf)
         msg_error("%s", err.text);
         return false;
     }
+    good = log_is_possible(pf->cfg, mcf);
     for (size_t i = 0; i < mcf->count; i++) {
         warn_missing_program(pf->cfg, mcf, &mcf->entries[i]);
         if (!overrides_parse(pf->cfg, mcf, &mcf->entries[i]))
