@@ -17,16 +17,33 @@
 
 #define SMTPD_VERBS_MAX 24 /* at least the rows of the verb table */
 
+enum smtpd_bare_lf {
+    SMTPD_BARE_LF_ALLOW,
+    SMTPD_BARE_LF_NORMALIZE,
+    SMTPD_BARE_LF_NOTE,
+    SMTPD_BARE_LF_REJECT,
+};
+
 struct smtpd_policy;
+struct smtpd_lists;
+struct anvil_client;
 
 struct smtpd_service {
     struct service *svc;
     const struct config *cfg;
     struct cleanup_client *cleanup;
     struct rewrite_client *rewrite;
+    struct anvil_client *anvil;
+    struct ipc_mux *flush;
     struct smtpd_policy *policy; /* smtpd_policy.h */
-    struct list sessions;        /* struct smtpd_session */
-    struct arena *spare[32];     /* arenas not in use */
+    struct smtpd_lists *lists;   /* smtpd_lists.h */
+    int cleanup_flags;           /* enum cleanup_flag of every message */
+    bool any_recipient;          /* no_unknown_recipient_checks */
+    unsigned ehlo_hidden;        /* smtpd_discard_ehlo_keywords */
+    enum smtpd_bare_lf bare_lf;
+    int64_t space_checked; /* loop_now() of the last look at the disk */
+    bool space_ok;
+    struct arena *spare[32]; /* arenas not in use */
     size_t spare_count;
 };
 
@@ -39,6 +56,17 @@ struct smtpd_client {
     const char *rfc_address; /* address literal without brackets: "IPv6:::1" */
     const char *namaddr;     /* "name[address]", with ":port" when so configured */
     const char *server_address, *server_port;
+    bool is_trusted;        /* in mynetworks */
+    bool rewrite_local;     /* local_header_rewrite_clients */
+    bool may_send_bare_lf;  /* smtpd_forbid_bare_newline does not apply */
+    bool is_counted;        /* the rate and concurrency limits apply */
+    const char *count_name; /* the address or network under which it is counted */
+};
+
+/* A header or recipient that an access table adds. */
+struct smtpd_text {
+    struct smtpd_text *next;
+    const char *text;
 };
 
 /* From MAIL to the end of the message, RSET or a new greeting. */
@@ -49,27 +77,34 @@ struct smtpd_transaction {
     struct cleanup_message *msg; /* open from the first valid recipient on */
     const char *queue_id;        /* NULL before */
     const char *first_rcpt;
-    int64_t rcpt_count;    /* accepted */
+    int64_t rcpt_count;     /* accepted */
     int64_t rcpt_overshoot; /* refused for smtpd_recipient_limit */
-    int64_t declared_size; /* SIZE=, 0: none */
-    const char *encoding;  /* "7bit", "8bit" or "" */
-    const char *envid;     /* xtext as sent, "" none */
-    int dsn_ret;           /* enum dsn_ret, 0 none */
+    int64_t declared_size;  /* SIZE=, 0: none */
+    const char *encoding;   /* "7bit", "8bit" or "" */
+    const char *envid;      /* xtext as sent, "" none */
+    int dsn_ret;            /* enum dsn_ret, 0 none */
     bool smtputf8;
-    bool write_failed;     /* cleanup is gone: refuse at the end */
+    bool bare_lf;      /* seen in content */
+    bool write_failed; /* cleanup is gone: refuse at the end */
+    /* Decisions of access tables. */
+    int flags;             /* CLEANUP_HOLD, CLEANUP_DISCARD */
+    int open_flags;        /* those that cleanup knew at first */
+    const char *filter;               /* transport:destination, NULL */
+    const char *redirect;             /* NULL */
+    struct smtpd_text *bcc, *prepend; /* bcc: last one first; prepend: in order */
 };
 
 /* Why a session ends; texts of the log in smtpd_session.c. */
 enum smtpd_end {
     SMTPD_GOING_ON,
-    SMTPD_QUIT,     /* by the client's wish, or ours after a reply that said so */
+    SMTPD_QUIT, /* by the client's wish, or ours after a reply that said so */
     SMTPD_LOST,
     SMTPD_TIMEOUT,
-    SMTPD_ERRORS,   /* too many */
-    SMTPD_STOPPED,  /* the service stops */
+    SMTPD_ERRORS,  /* too many */
+    SMTPD_STOPPED, /* the service stops */
+    SMTPD_DROPPED, /* without a word, by an access table */
 };
 
-struct smtpd_verb;
 struct smtpd_count {
     unsigned ok, total;
 };
@@ -77,22 +112,24 @@ struct smtpd_count {
 struct smtpd_session {
     struct smtpd_service *ss;
     const struct config *cfg;
-    struct list link; /* in ss->sessions */
-    struct fiber *fiber;
     struct stream *stream;
     struct arena *arena, *scratch;
     struct smtpd_client client;
     struct smtpd_transaction trans;
     const char *protocol; /* "SMTP" or "ESMTP" */
-    const char *helo;     /* NULL before HELO, printable */
+    char *helo;           /* NULL before HELO, printable; on the heap */
+    char *deferred[3];    /* replies of defer_if_permit at the client, HELO and sender
+                             stage that count for each later recipient; on the heap */
     bool pipelining;      /* announced to this client */
-    unsigned ehlo_hidden; /* enum smtpd_ehlo bits not announced */
-    bool idle;            /* waits for a command */
+    unsigned ehlo_hidden; /* bits of smtpd_ehlo.h that are not announced */
     const char *where;    /* last command, for the log: "CONNECT", "RCPT", ... */
     enum smtpd_end end;
-    int64_t errors;       /* since mail was last delivered */
-    int64_t junk;         /* commands that do not further delivery */
-    bool failed;          /* the current command got a 4xx or 5xx reply */
+    int64_t errors;         /* since mail was last delivered */
+    int64_t junk;           /* commands that do not further delivery */
+    bool failed;            /* the current command got a 4xx or 5xx reply */
+    bool connected_counted; /* anvil counts this connection */
+    bool bare_lf_noted;     /* for the disconnect line */
+    const char *refusal;    /* every command but QUIT gets this; NULL */
     struct smtpd_count counts[SMTPD_VERBS_MAX];
 };
 
@@ -101,15 +138,37 @@ void smtpd_session_run(struct smtpd_service *ss, struct stream *stream,
                        const struct net_addr *peer);
 struct arena *smtpd_arena_get(struct smtpd_service *ss);
 void smtpd_arena_put(struct smtpd_service *ss, struct arena *arena);
+/* Why a session ends when reading gave status. */
+enum smtpd_end smtpd_end_of(const struct smtpd_session *s, enum stream_status status);
+/* A new request begins: see smtpd_per_request_deadline. */
+void smtpd_restart_clock(struct smtpd_session *s);
 /* What the log says about the transaction, see event.h. recipient may be NULL. */
-struct event_context smtpd_context(const struct smtpd_session *s, const char *recipient);
+struct event_context smtpd_context(const struct smtpd_session *s,
+                                   const char *recipient);
 
 /* smtpd_client.c: find out who is there; waits for the name service. */
 void smtpd_client_init(struct smtpd_session *s, const struct net_addr *peer);
 
+/* smtpd_limit.c: concurrency and rates. False: refused, with a reply. */
+bool smtpd_limit_connect(struct smtpd_session *s);
+void smtpd_limit_disconnect(struct smtpd_session *s);
+bool smtpd_limit_mail(struct smtpd_session *s);
+bool smtpd_limit_rcpt(struct smtpd_session *s);
+
+/* smtpd_bare_lf.c: lines that end in LF alone. */
+enum smtpd_bare_lf smtpd_bare_lf_parse(const char *text); /* fatal when unknown */
+enum smtpd_bare_lf smtpd_bare_lf_mode(const struct smtpd_session *s);
+/* One was seen. False: it must be refused. */
+bool smtpd_bare_lf_allowed(struct smtpd_session *s);
+void smtpd_bare_lf_refused(struct smtpd_session *s, const char *where);
+
+/* smtpd_size.c: NULL, or the reply that refuses a message. */
+const char *smtpd_size_space(struct smtpd_session *s);
+const char *smtpd_size_declared(struct smtpd_session *s, int64_t size);
+
 /* smtpd_reply.c. Replies are buffered and go out before the next wait for input.
- * Text without line end. A 4xx or 5xx reply marks the command as failed; 421 and 521
- * end the session. */
+ * Text without line end; an empty one is no reply. A 4xx or 5xx reply marks the command
+ * as failed; 421 and 521 end the session. */
 void smtpd_reply(struct smtpd_session *s, const char *text);
 void smtpd_replyf(struct smtpd_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The same, and counts as an error of the client's. */
@@ -118,17 +177,23 @@ void smtpd_errorf(struct smtpd_session *s, const char *fmt, ...) PRINTF_LIKE(2, 
 
 /* smtpd_command.c: verbs. */
 struct smtpd_verb {
-    const char *name;  /* lower case */
+    const char *name, *label; /* "MAIL"; "mail" in the disconnect line */
     void (*run)(struct smtpd_session *s, struct span args);
-    unsigned flags;    /* enum smtpd_verb_flag */
+    unsigned flags; /* enum smtpd_verb_flag */
 };
 enum smtpd_verb_flag {
-    SMTPD_VERB_LAST = 1,  /* must end a group of pipelined commands (RFC 2920) */
-    SMTPD_VERB_JUNK = 2,  /* does not further delivery */
-    SMTPD_VERB_HELO = 4,  /* works before HELO when HELO is required */
+    SMTPD_VERB_LAST = 1, /* must end a group of pipelined commands (RFC 2920) */
+    SMTPD_VERB_JUNK = 2, /* does not further delivery */
+    SMTPD_VERB_QUIT = 4, /* allowed though the session is refused */
+    SMTPD_VERB_SYNC = 8, /* nothing may follow it in a session without PIPELINING */
 };
-/* One line from the client, without line end. */
+/* One line from the client, without line end, in scratch. */
 void smtpd_command(struct smtpd_session *s, struct span line);
+/* The client sent more although it should have waited for our reply. True: it was
+ * told so, and the session ends. */
+bool smtpd_command_early(struct smtpd_session *s);
+/* With smtpd_helo_required: false, with a reply, before HELO. */
+bool smtpd_helo_given(struct smtpd_session *s, const char *refusal);
 /* "ehlo=1 mail=1 rcpt=1/2 commands=3/4" */
 void smtpd_command_counts(const struct smtpd_session *s, struct strbuf *out);
 
@@ -141,6 +206,13 @@ void smtpd_cmd_data(struct smtpd_session *s, struct span args);
 void smtpd_cmd_rset(struct smtpd_session *s, struct span args);
 void smtpd_cmd_noop(struct smtpd_session *s, struct span args);
 void smtpd_cmd_quit(struct smtpd_session *s, struct span args);
+void smtpd_cmd_vrfy(struct smtpd_session *s, struct span args);
+void smtpd_cmd_etrn(struct smtpd_session *s, struct span args);
+void smtpd_cmd_help(struct smtpd_session *s, struct span args);
+void smtpd_cmd_starttls(struct smtpd_session *s, struct span args);
+void smtpd_cmd_auth(struct smtpd_session *s, struct span args);
+void smtpd_cmd_xclient(struct smtpd_session *s, struct span args);
+void smtpd_cmd_xforward(struct smtpd_session *s, struct span args);
 
 /* smtpd_transaction.c: the message on its way to cleanup. */
 /* Forget the transaction; an open message is cancelled. */
@@ -151,6 +223,10 @@ void smtpd_transaction_rcpt(struct smtpd_session *s, const char *address, int no
                             const char *orcpt);
 /* Ends the envelope, starts the content with our Received header. */
 void smtpd_transaction_content(struct smtpd_session *s);
+/* Ends the content: what access tables decided, and the end of the message. */
+void smtpd_transaction_end(struct smtpd_session *s);
+/* smtpd_received.c */
+void smtpd_received(const struct smtpd_session *s, struct strbuf *records);
 
 /* smtpd_content.c */
 enum smtpd_content {

@@ -1,17 +1,31 @@
 /* Restrictions that ask where the recipient's mail would go. */
+#include "smtpd/smtpd_lists.h"
 #include "smtpd/smtpd_policy.h"
 
-/* The class of the recipient's domain; asked once for each recipient. */
-static bool resolve(struct smtpd_eval *ev)
+bool smtpd_resolve(struct smtpd_eval *ev, const char *address, struct resolve *out)
 {
     struct smtpd_session *s = ev->s;
 
+    return rewrite_resolve(s->ss->rewrite, s->trans.sender ? s->trans.sender : "",
+                           span_str(address), s->scratch, out) == REWRITE_OK &&
+           !(out->flags & RESOLVE_FAIL);
+}
+
+bool smtpd_resolve_recipient(struct smtpd_eval *ev)
+{
     if (ev->resolved.transport)
         return true;
-    return rewrite_resolve(s->ss->rewrite, s->trans.sender ? s->trans.sender : "",
-                           span_str(ev->recipient), s->scratch,
-                           &ev->resolved) == REWRITE_OK &&
-           !(ev->resolved.flags & RESOLVE_FAIL);
+    if (smtpd_resolve(ev, ev->recipient, &ev->resolved))
+        return true;
+    ev->resolved.transport = NULL;
+    return false;
+}
+
+enum smtpd_verdict smtpd_lookup_failure(struct smtpd_eval *ev, const char *what)
+{
+    return smtpd_refuse_plain(
+        ev, 451, "4.3.0",
+        arena_printf(ev->s->scratch, "<%s>: Temporary lookup failure", what));
 }
 
 /* Sender-specified routing through us is for trusted clients only. */
@@ -24,42 +38,37 @@ static bool is_authorized(const struct smtpd_eval *ev)
     return flags & (RESOLVE_CLASS_FINAL | RESOLVE_CLASS_RELAY);
 }
 
-static enum smtpd_verdict lookup_failure(struct smtpd_eval *ev)
-{
-    return smtpd_refusef(ev, SMTPD_CLASS_RCPT, 451, "4.3.0",
-                         "<%s>: Temporary lookup failure", ev->recipient);
-}
-
 SMTPD_RESTRICTION(smtpd_check_auth_destination)
 {
     (void)check;
     if (!ev->recipient)
         return SMTPD_DUNNO;
-    if (!resolve(ev))
-        return lookup_failure(ev);
+    if (!smtpd_resolve_recipient(ev))
+        return smtpd_lookup_failure(ev, ev->recipient);
     return is_authorized(ev) ? SMTPD_PERMIT : SMTPD_DUNNO;
 }
 
-static enum smtpd_verdict unauth(struct smtpd_eval *ev, int code, const char *dsn)
+static enum smtpd_verdict unauth(struct smtpd_eval *ev, int64_t code, const char *dsn)
 {
     if (!ev->recipient)
         return SMTPD_DUNNO;
-    if (!resolve(ev))
-        return lookup_failure(ev);
+    if (!smtpd_resolve_recipient(ev))
+        return smtpd_lookup_failure(ev, ev->recipient);
     if (is_authorized(ev))
         return SMTPD_DUNNO;
-    return smtpd_refusef(ev, SMTPD_CLASS_RCPT, code, dsn, "<%s>: Relay access denied",
-                         ev->recipient);
+    return smtpd_refuse_plain(
+        ev, (int)code, dsn,
+        arena_printf(ev->s->scratch, "<%s>: Relay access denied", ev->recipient));
 }
 
 SMTPD_RESTRICTION(smtpd_check_reject_unauth_destination)
 {
     (void)check;
-    return unauth(ev, (int)ev->s->cfg->relay_domains_reject_code, "5.7.1");
+    return unauth(ev, ev->s->cfg->relay_domains_reject_code, "5.7.1");
 }
 
 SMTPD_RESTRICTION(smtpd_check_defer_unauth_destination)
 {
     (void)check;
-    return unauth(ev, (int)ev->s->cfg->relay_domains_reject_code - 100, "4.7.1");
+    return unauth(ev, ev->s->cfg->relay_domains_reject_code - 100, "4.7.1");
 }

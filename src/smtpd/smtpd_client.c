@@ -1,6 +1,6 @@
 #include <stdio.h>
 
-#include "smtpd/smtpd.h"
+#include "smtpd/smtpd_lists.h"
 #include "util/msg.h"
 
 static const char *port_text(struct arena *arena, const struct net_addr *addr)
@@ -63,6 +63,67 @@ static void network_client(struct smtpd_session *s)
     look_up_name(s);
 }
 
+static bool listed(struct match_list *list, const struct smtpd_client *client)
+{
+    return match_list_find_host(list, span_str(client->name), &client->addr) ==
+           MATCH_YES;
+}
+
+/* "192.0.2.1", or the network that counts as one client. */
+static const char *count_name(struct smtpd_session *s)
+{
+    const struct smtpd_client *client = &s->client;
+    bool is_v6 = client->addr.sa.sa_family == AF_INET6;
+    unsigned bits = is_v6 ? 128 : 32;
+    unsigned keep = (unsigned)(is_v6 ? s->cfg->smtpd_client_ipv6_prefix_length
+                                     : s->cfg->smtpd_client_ipv4_prefix_length);
+    struct net_addr masked = client->addr;
+    char text[NET_ADDR_STRLEN];
+    uint8_t *bytes;
+
+    if (keep >= bits)
+        return client->address;
+    bytes = is_v6 ? (uint8_t *)&masked.in6.sin6_addr : (uint8_t *)&masked.in.sin_addr;
+    for (unsigned i = keep; i < bits; i++)
+        bytes[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
+    net_addr_host(&masked, text);
+    return arena_printf(s->arena, "%s/%u", text, keep);
+}
+
+/* permit_inet_interfaces, permit_mynetworks, and tables of client addresses; the
+ * others are about logins and certificates. */
+static bool wants_local_rewriting(struct smtpd_session *s)
+{
+    struct span rest = span_str(s->cfg->local_header_rewrite_clients), token;
+    const struct smtpd_lists *lists = s->ss->lists;
+
+    while (span_token_braces(&rest, ", \t\r\n", &token)) {
+        if (span_ieq_str(token, "permit_inet_interfaces") &&
+            local_host_owns(lists->local_host, &s->client.addr))
+            return true;
+        if (span_ieq_str(token, "permit_mynetworks") && s->client.is_trusted)
+            return true;
+    }
+    return false;
+}
+
+static void classify(struct smtpd_session *s)
+{
+    struct smtpd_client *client = &s->client;
+    const struct smtpd_lists *lists = s->ss->lists;
+
+    if (client->addr.len == 0) {
+        client->is_trusted = client->rewrite_local = client->may_send_bare_lf = true;
+        return;
+    }
+    client->is_trusted = listed(lists->mynetworks, client);
+    client->may_send_bare_lf = listed(lists->bare_lf_exclusions, client);
+    client->rewrite_local = wants_local_rewriting(s);
+    client->is_counted = !listed(lists->limit_exceptions, client);
+    if (client->is_counted)
+        client->count_name = count_name(s);
+}
+
 void smtpd_client_init(struct smtpd_session *s, const struct net_addr *peer)
 {
     struct smtpd_client *client = &s->client;
@@ -76,5 +137,7 @@ void smtpd_client_init(struct smtpd_session *s, const struct net_addr *peer)
         client->namaddr = arena_printf(s->arena, "%s[%s]:%s", client->name,
                                        client->address, client->port);
     else
-        client->namaddr = arena_printf(s->arena, "%s[%s]", client->name, client->address);
+        client->namaddr =
+            arena_printf(s->arena, "%s[%s]", client->name, client->address);
+    classify(s);
 }

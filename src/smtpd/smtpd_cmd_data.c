@@ -28,16 +28,23 @@ static void reply_result(struct smtpd_session *s, const struct cleanup_result *r
 static void finish(struct smtpd_session *s)
 {
     struct smtpd_transaction *trans = &s->trans;
-    struct strbuf *records = cleanup_records(trans->msg);
     struct cleanup_result result;
-    const char *refusal = smtpd_policy_eod(s);
+    const char *refusal;
 
+    if (trans->bare_lf && smtpd_bare_lf_mode(s) == SMTPD_BARE_LF_REJECT) {
+        smtpd_bare_lf_refused(s, "END-OF-MESSAGE");
+        return;
+    }
+    if (trans->write_failed) {
+        smtpd_error(s, "451 4.3.0 Error: queue file write error");
+        return;
+    }
+    refusal = smtpd_policy_eod(s);
     if (refusal) {
         smtpd_error(s, refusal);
         return;
     }
-    rec_add(records, REC_EXTRACTED, SPAN_EMPTY);
-    rec_add(records, REC_END, SPAN_EMPTY);
+    smtpd_transaction_end(s);
     result = cleanup_commit(trans->msg, s->scratch);
     trans->msg = NULL;
     reply_result(s, &result, trans->queue_id);
@@ -58,10 +65,7 @@ static void receive(struct smtpd_session *s)
         smtpd_error(s, "552 5.3.4 Error: message file too big");
         break;
     case SMTPD_CONTENT_OK:
-        if (s->trans.write_failed)
-            smtpd_error(s, "451 4.3.0 Error: queue file write error");
-        else
-            finish(s);
+        finish(s);
         break;
     }
     smtpd_transaction_reset(s);

@@ -1,4 +1,5 @@
 #include "global/addr.h"
+#include "smtpd/smtpd_address.h"
 #include "smtpd/smtpd_params.h"
 #include "smtpd/smtpd_policy.h"
 #include "util/timefmt.h"
@@ -19,30 +20,46 @@ static void begin(struct smtpd_session *s, struct span sender,
     trans->smtputf8 = params->smtputf8;
 }
 
-void smtpd_cmd_mail(struct smtpd_session *s, struct span args)
+static const char *start_transaction(struct smtpd_session *s, struct span text)
 {
+    static const char bad[] = "501 5.1.7 Bad sender address syntax";
     struct smtpd_mail_params params;
     struct span sender, rest;
     const char *refusal;
 
+    if (!smtpd_address_parse(s, text, true, s->trans.arena, &sender, &rest))
+        return bad;
+    refusal = smtpd_params_mail(s, rest, &params);
+    if (!refusal)
+        refusal = smtpd_address_charset(s, sender, params.smtputf8);
+    if (!refusal)
+        refusal = smtpd_size_space(s);
+    if (refusal)
+        return refusal;
+    begin(s, sender, &params);
+    refusal = smtpd_size_declared(s, params.size);
+    return refusal ? refusal : smtpd_policy_mail(s);
+}
+
+void smtpd_cmd_mail(struct smtpd_session *s, struct span args)
+{
+    const char *refusal;
+    struct span text;
+
+    if (!smtpd_helo_given(s, "503 5.5.1 Error: send HELO/EHLO first"))
+        return;
     if (s->trans.sender) {
         smtpd_error(s, "503 5.5.1 Error: nested MAIL command");
         return;
     }
-    if (!span_istarts(args, SPAN_LIT("FROM:"))) {
+    if (!smtpd_address_argument(args, SPAN_LIT("FROM:"), &text)) {
         smtpd_error(s, "501 5.5.4 Syntax: MAIL FROM:<address>");
         return;
     }
+    if (!smtpd_limit_mail(s))
+        return;
     s->trans.arena = smtpd_arena_get(s->ss);
-    if (addr_parse_path(span_ltrim(span_skip(args, 5)), s->cfg->strict_rfc821_envelopes,
-                        s->trans.arena, &sender, &rest) != ADDR_PATH_OK)
-        refusal = "501 5.1.7 Bad sender address syntax";
-    else
-        refusal = smtpd_params_mail(s, rest, &params);
-    if (!refusal) {
-        begin(s, sender, &params);
-        refusal = smtpd_policy_mail(s);
-    }
+    refusal = start_transaction(s, text);
     if (refusal) {
         smtpd_transaction_reset(s);
         smtpd_error(s, refusal);

@@ -1,4 +1,4 @@
-#include "global/addr.h"
+#include "smtpd/smtpd_address.h"
 #include "smtpd/smtpd_params.h"
 #include "smtpd/smtpd_policy.h"
 
@@ -17,7 +17,7 @@ static bool over_limit(struct smtpd_session *s)
 }
 
 static void accept_rcpt(struct smtpd_session *s, const char *address,
-                   const struct smtpd_rcpt_params *params)
+                        const struct smtpd_rcpt_params *params)
 {
     if (!s->trans.msg && !smtpd_transaction_open(s))
         return;
@@ -25,27 +25,19 @@ static void accept_rcpt(struct smtpd_session *s, const char *address,
     smtpd_reply(s, "250 2.1.5 Ok");
 }
 
-void smtpd_cmd_rcpt(struct smtpd_session *s, struct span args)
+static void take_recipient(struct smtpd_session *s, struct span text)
 {
     struct smtpd_rcpt_params params;
     struct span path, rest;
     const char *refusal, *address;
 
-    if (!s->trans.sender) {
-        smtpd_error(s, "503 5.5.1 Error: need MAIL command");
-        return;
-    }
-    if (!span_istarts(args, SPAN_LIT("TO:"))) {
-        smtpd_error(s, "501 5.5.4 Syntax: RCPT TO:<address>");
-        return;
-    }
-    if (addr_parse_path(span_ltrim(span_skip(args, 3)), s->cfg->strict_rfc821_envelopes,
-                        s->scratch, &path, &rest) != ADDR_PATH_OK ||
-        path.len == 0) {
+    if (!smtpd_address_parse(s, text, false, s->scratch, &path, &rest)) {
         smtpd_error(s, "501 5.1.3 Bad recipient address syntax");
         return;
     }
     refusal = smtpd_params_rcpt(s, rest, &params);
+    if (!refusal)
+        refusal = smtpd_address_charset(s, path, s->trans.smtputf8);
     if (!refusal && over_limit(s))
         return;
     address = arena_span_str(s->scratch, path);
@@ -55,4 +47,20 @@ void smtpd_cmd_rcpt(struct smtpd_session *s, struct span args)
         smtpd_error(s, refusal);
     else
         accept_rcpt(s, address, &params);
+}
+
+void smtpd_cmd_rcpt(struct smtpd_session *s, struct span args)
+{
+    struct span text;
+
+    if (!s->trans.sender) {
+        smtpd_error(s, "503 5.5.1 Error: need MAIL command");
+        return;
+    }
+    if (!smtpd_address_argument(args, SPAN_LIT("TO:"), &text)) {
+        smtpd_error(s, "501 5.5.4 Syntax: RCPT TO:<address>");
+        return;
+    }
+    if (smtpd_limit_rcpt(s))
+        take_recipient(s, text);
 }

@@ -7,8 +7,9 @@ struct copy {
     struct strbuf *records;
     size_t line_limit;
     int64_t size, size_limit; /* bytes of content with CR LF ends */
-    bool in_line;             /* behind the first piece of a long line */
-    bool after_crlf;          /* the line before ended properly */
+    enum smtpd_bare_lf bare_lf;
+    bool in_line;    /* behind the first piece of a long line */
+    bool after_crlf; /* the line before ended properly */
     bool too_big;
 };
 
@@ -21,12 +22,35 @@ static void add_piece(struct copy *c, int type, struct span piece)
         rec_add(c->records, type, piece);
 }
 
+/* A line that is just a dot. Where servers disagree about bare newlines, so do they
+ * about which of these ends a message: normalized, only a proper one does, and the
+ * others vanish. */
+enum dot { DOT_FINAL, DOT_DROPPED };
+static enum dot classify_dot(const struct copy *c, bool crlf)
+{
+    if (c->bare_lf != SMTPD_BARE_LF_NORMALIZE)
+        return DOT_FINAL;
+    return crlf && c->after_crlf ? DOT_FINAL : DOT_DROPPED;
+}
+
+static void note_bare_lf(struct copy *c)
+{
+    c->s->trans.bare_lf = true;
+    smtpd_bare_lf_allowed(c->s);
+}
+
 /* One line, or the last piece of one. True: it was the final dot. */
 static bool end_line(struct copy *c, struct span line, bool crlf)
 {
+    if (!crlf && c->bare_lf != SMTPD_BARE_LF_ALLOW)
+        note_bare_lf(c);
     if (!c->in_line && line.len > 0 && line.ptr[0] == '.') {
-        if (line.len == 1 && crlf && c->after_crlf)
-            return true;
+        if (line.len == 1) {
+            enum dot dot = classify_dot(c, crlf);
+
+            c->after_crlf = crlf;
+            return dot == DOT_FINAL;
+        }
         line = span_skip(line, 1);
     }
     while (line.len > c->line_limit) {
@@ -71,13 +95,6 @@ static void take_long(struct copy *c, struct span *input)
     }
 }
 
-static enum smtpd_end why_ended(enum stream_status status)
-{
-    return status == STREAM_TIMEOUT     ? SMTPD_TIMEOUT
-           : status == STREAM_CANCELLED ? SMTPD_STOPPED
-                                        : SMTPD_LOST;
-}
-
 /* Until the final dot; false: the session ended before. */
 static bool copy_lines(struct copy *c)
 {
@@ -90,7 +107,7 @@ static bool copy_lines(struct copy *c)
         enum stream_status status = stream_need(s->stream, want, &all);
 
         if (status != STREAM_OK) {
-            s->end = why_ended(status);
+            s->end = smtpd_end_of(s, status);
             return false;
         }
         input = all;
@@ -111,9 +128,12 @@ enum smtpd_content smtpd_content_copy(struct smtpd_session *s, int64_t *size_out
                      .records = cleanup_records(s->trans.msg),
                      .line_limit = (size_t)s->cfg->line_length_limit,
                      .size_limit = s->cfg->message_size_limit,
+                     .bare_lf = smtpd_bare_lf_mode(s),
                      .after_crlf = true};
-    bool complete = copy_lines(&c);
+    bool complete;
 
+    smtpd_restart_clock(s);
+    complete = copy_lines(&c);
     *size_out = c.size;
     if (!complete)
         return SMTPD_CONTENT_ENDED;

@@ -4,39 +4,47 @@
 #include "smtpd/smtpd.h"
 #include "util/timefmt.h"
 
-static void line(struct strbuf *sb, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static void line(struct strbuf *sb, const char *fmt, ...)
+static void end_line(struct strbuf *records, struct strbuf *line)
 {
-    struct strbuf text = STRBUF_INIT;
-    va_list ap;
-
-    va_start(ap, fmt);
-    strbuf_vaddf(&text, fmt, ap);
-    va_end(ap);
-    rec_add(sb, REC_LINE, strbuf_span(&text));
-    strbuf_free(&text);
+    rec_add(records, REC_LINE, strbuf_span(line));
+    strbuf_reset(line);
 }
 
-void smtpd_transaction_content(struct smtpd_session *s)
+static void add_from(const struct smtpd_session *s, struct strbuf *records,
+                     struct strbuf *line)
 {
-    struct smtpd_transaction *trans = &s->trans;
-    struct strbuf *sb = cleanup_records(trans->msg);
-    struct strbuf date = STRBUF_INIT, rcpt = STRBUF_INIT;
+    const struct smtpd_client *client = &s->client;
 
-    rec_add(sb, REC_MESSAGE, SPAN_EMPTY);
-    time_rfc5322(&date, trans->arrival.tv_sec);
-    line(sb, "Received: from %s (%s [%s])", s->helo ? s->helo : s->client.name,
-         s->client.name, s->client.rfc_address);
-    if (trans->rcpt_count == 1) {
-        addr_quote(&rcpt, span_str(trans->first_rcpt));
-        line(sb, "\tby %s (%s) with %s id %s", s->cfg->myhostname, s->cfg->mail_name,
-             s->protocol, trans->queue_id);
-        line(sb, "\tfor <%s>; %s", rcpt.ptr, date.ptr);
-    } else {
-        line(sb, "\tby %s (%s) with %s id %s;", s->cfg->myhostname, s->cfg->mail_name,
-             s->protocol, trans->queue_id);
-        line(sb, "\t%s", date.ptr);
+    if (s->cfg->smtpd_hide_client_session) {
+        strbuf_add_str(line, "Received:");
+        end_line(records, line);
+        return;
     }
-    strbuf_free(&date);
-    strbuf_free(&rcpt);
+    strbuf_addf(line, "Received: from %s (%s [%s])", s->helo ? s->helo : client->name,
+                client->name, client->rfc_address);
+    end_line(records, line);
+}
+
+void smtpd_received(const struct smtpd_session *s, struct strbuf *records)
+{
+    const struct smtpd_transaction *trans = &s->trans;
+    bool single = trans->rcpt_count == 1;
+    struct strbuf line = STRBUF_INIT;
+
+    add_from(s, records, &line);
+    strbuf_addf(&line, "\tby %s (%s) with %s%s id %s%s", s->cfg->myhostname,
+                s->cfg->mail_name, trans->smtputf8 ? "UTF8" : "",
+                trans->smtputf8 && strcmp(s->protocol, "ESMTP") == 0 ? "SMTP"
+                                                                      : s->protocol,
+                trans->queue_id, single ? "" : ";");
+    end_line(records, &line);
+    strbuf_add_char(&line, '\t');
+    if (single) {
+        strbuf_add_str(&line, "for <");
+        addr_quote(&line, span_str(trans->first_rcpt));
+        strbuf_add_str(&line, ">; ");
+    }
+    time_rfc5322(&line, trans->arrival.tv_sec);
+    end_line(records, &line);
+    strbuf_free(&line);
 }

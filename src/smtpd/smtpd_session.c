@@ -27,56 +27,105 @@ struct event_context smtpd_context(const struct smtpd_session *s, const char *re
                                   .helo = s->helo};
 }
 
+/* A client that is refused now may say QUIT; nothing else is of interest. */
+static void refuse_session(struct smtpd_session *s, const char *refusal)
+{
+    smtpd_error(s, refusal);
+    s->refusal = arena_printf(s->arena, "503 5.7.0 Error: access denied for %s",
+                              s->client.namaddr);
+}
+
 static void greet(struct smtpd_session *s)
 {
-    const char *refusal = smtpd_policy_connect(s);
+    const char *refusal;
 
+    if (smtpd_command_early(s) || !smtpd_limit_connect(s))
+        return;
+    refusal = smtpd_policy_connect(s);
     if (refusal)
-        smtpd_error(s, refusal);
+        refuse_session(s, refusal);
     else
         smtpd_replyf(s, "220 %s", s->cfg->smtpd_banner);
 }
 
-static enum smtpd_end end_of_stream(struct smtpd_session *s, enum stream_status status)
+enum smtpd_end smtpd_end_of(const struct smtpd_session *s, enum stream_status status)
 {
     if (status == STREAM_TIMEOUT)
         return SMTPD_TIMEOUT;
-    if (status == STREAM_CANCELLED)
+    if (status == STREAM_CANCELLED || s->ss->svc->stopping)
         return SMTPD_STOPPED;
-    (void)s;
     return SMTPD_LOST;
 }
 
-/* The input buffer is given back while the client is silent. */
-static enum stream_status next_line(struct smtpd_session *s, struct span *line_out)
+/* With smtpd_per_request_deadline a time limit counts for a whole command, whatever
+ * the pace of the client. */
+void smtpd_restart_clock(struct smtpd_session *s)
 {
-    enum stream_status status;
+    if (s->cfg->smtpd_per_request_deadline)
+        stream_set_deadline(s->stream, loop_deadline(s->cfg->smtpd_timeout * 1000));
+}
 
-    s->idle = true;
-    status = stream_wait_input(s->stream);
-    s->idle = false;
-    if (status != STREAM_OK)
+/* The rest of a line that is too long is dropped. */
+static enum stream_status skip_line(struct smtpd_session *s, int *eol_out)
+{
+    enum stream_status status = STREAM_TOO_LONG;
+    struct span rest;
+
+    while (status == STREAM_TOO_LONG)
+        status = stream_read_line(s->stream, (size_t)s->cfg->line_length_limit, &rest,
+                                  eol_out);
+    return status;
+}
+
+static enum stream_status next_line(struct smtpd_session *s, struct span *line_out,
+                                    int *eol_out)
+{
+    size_t limit = (size_t)s->cfg->line_length_limit;
+    enum stream_status status = stream_read_line(s->stream, limit, line_out, eol_out);
+
+    if (status == STREAM_OK)
+        *line_out = arena_span(s->scratch, *line_out);
+    if (status != STREAM_TOO_LONG)
         return status;
-    return stream_read_line(s->stream, (size_t)s->cfg->line_length_limit, line_out, NULL);
+    *line_out = arena_span(s->scratch, *line_out);
+    msg_warn("%s: request longer than %zu: %.30s...", s->client.namaddr, limit,
+             arena_span_str(s->scratch, *line_out));
+    return skip_line(s, eol_out);
+}
+
+/* A last line that nobody ended is not a command. */
+static void serve_line(struct smtpd_session *s)
+{
+    struct span line = SPAN_EMPTY;
+    int eol = 0;
+    enum stream_status status = next_line(s, &line, &eol);
+
+    if (status != STREAM_OK) {
+        s->end = smtpd_end_of(s, status);
+    } else if (eol == 0) {
+        s->end = SMTPD_LOST;
+    } else if (eol == 1 && !smtpd_bare_lf_allowed(s)) {
+        smtpd_bare_lf_refused(s, s->where);
+        s->end = SMTPD_QUIT;
+    } else {
+        smtpd_command(s, line);
+    }
 }
 
 static void serve_command(struct smtpd_session *s)
 {
-    struct span line;
-    enum stream_status status;
-
     if (s->errors >= s->cfg->smtpd_hard_error_limit) {
         smtpd_replyf(s, "421 4.7.0 %s Error: too many errors", s->cfg->myhostname);
         s->end = SMTPD_ERRORS;
         return;
     }
-    status = next_line(s, &line);
-    if (status != STREAM_OK && status != STREAM_TOO_LONG) {
-        s->end = end_of_stream(s, status);
+    smtpd_restart_clock(s);
+    if (!service_command_wait(s->ss->svc, s->stream)) {
+        s->end = s->ss->svc->stopping ? SMTPD_STOPPED : SMTPD_TIMEOUT;
         return;
     }
     s->scratch = smtpd_arena_get(s->ss);
-    smtpd_command(s, arena_span(s->scratch, line));
+    serve_line(s);
     smtpd_arena_put(s->ss, s->scratch);
     s->scratch = NULL;
 }
@@ -92,6 +141,7 @@ static void close_session(struct smtpd_session *s)
         smtpd_replyf(s, "421 4.4.2 %s Error: timeout exceeded", s->cfg->myhostname);
     else if (s->end == SMTPD_STOPPED)
         smtpd_reply(s, "421 4.7.0 Server closing connection");
+    stream_set_deadline(s->stream, LOOP_NEVER);
     stream_flush(s->stream);
     if (s->end < (int)ARRAY_LEN(texts) && texts[s->end])
         event_session_broken(s->trans.queue_id, texts[s->end], s->where,
@@ -111,9 +161,20 @@ static void serve(struct smtpd_session *s)
         serve_command(s);
     close_session(s);
     smtpd_transaction_reset(s);
+    smtpd_limit_disconnect(s);
     smtpd_command_counts(s, &counts);
     event_disconnect(s->client.namaddr, counts.ptr);
     strbuf_free(&counts);
+}
+
+static void free_session(struct smtpd_session *s)
+{
+    stream_free(s->stream);
+    arena_free(s->arena);
+    free(s->helo);
+    for (size_t i = 0; i < ARRAY_LEN(s->deferred); i++)
+        free(s->deferred[i]);
+    free(s);
 }
 
 void smtpd_session_run(struct smtpd_service *ss, struct stream *stream,
@@ -124,17 +185,12 @@ void smtpd_session_run(struct smtpd_service *ss, struct stream *stream,
     s->ss = ss;
     s->cfg = ss->cfg;
     s->stream = stream;
-    s->fiber = fiber_self();
     s->arena = arena_new();
     s->protocol = "SMTP";
     s->where = "CONNECT";
-    list_append(&ss->sessions, &s->link);
     stream_set_timeout(stream, s->cfg->smtpd_timeout * 1000);
     smtpd_client_init(s, peer);
     service_note_session(s->client.namaddr);
     serve(s);
-    list_remove(&s->link);
-    stream_free(stream);
-    arena_free(s->arena);
-    free(s);
+    free_session(s);
 }

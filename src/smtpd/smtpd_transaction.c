@@ -3,7 +3,6 @@
 #include "global/rec.h"
 #include "smtpd/smtpd.h"
 #include "util/msg.h"
-#include "util/timefmt.h"
 
 void smtpd_transaction_reset(struct smtpd_session *s)
 {
@@ -53,7 +52,7 @@ static void write_envelope(struct smtpd_session *s)
     rec_addf(sb, REC_TIME, "%lld %ld", (long long)trans->arrival.tv_sec,
              (long)trans->arrival.tv_usec);
     attr(sb, "log_ident", trans->queue_id);
-    attr(sb, "rewrite_context", "remote");
+    attr(sb, "rewrite_context", s->client.rewrite_local ? "local" : "remote");
     if (s->cfg->content_filter[0])
         rec_add_str(sb, REC_FILTER_OR_CONT, s->cfg->content_filter);
     if (trans->envid[0])
@@ -70,15 +69,19 @@ bool smtpd_transaction_open(struct smtpd_session *s)
 {
     struct smtpd_transaction *trans = &s->trans;
     struct event_client who = {.client = s->client.namaddr};
+    int flags = s->ss->cleanup_flags | trans->flags;
     const char *why;
 
-    trans->msg = cleanup_open(s->ss->cleanup, CLEANUP_EXTERNAL, &why);
+    if (trans->smtputf8)
+        flags |= CLEANUP_SMTPUTF8;
+    trans->msg = cleanup_open(s->ss->cleanup, flags, &why);
     if (!trans->msg) {
         msg_warn("cannot open a message at service %s: %s",
                  s->cfg->cleanup_service_name, why);
         smtpd_error(s, "451 4.3.0 Error: queue file write error");
         return false;
     }
+    trans->open_flags = trans->flags;
     trans->queue_id = arena_str(trans->arena, cleanup_message_id(trans->msg));
     event_transaction(trans->queue_id, &who);
     write_envelope(s);
@@ -100,4 +103,33 @@ void smtpd_transaction_rcpt(struct smtpd_session *s, const char *address, int no
     rec_add_str(sb, REC_RCPT, address);
     if (cleanup_send(trans->msg, false) != IPC_OK)
         trans->write_failed = true;
+}
+
+void smtpd_transaction_content(struct smtpd_session *s)
+{
+    struct smtpd_transaction *trans = &s->trans;
+    struct strbuf *sb = cleanup_records(trans->msg);
+
+    /* Decisions that came after cleanup had opened the message. */
+    if (trans->flags != trans->open_flags)
+        rec_addf(sb, REC_FLAGS, "%d", trans->flags);
+    rec_add(sb, REC_MESSAGE, SPAN_EMPTY);
+    for (const struct smtpd_text *text = trans->prepend; text; text = text->next)
+        rec_add_line(sb, span_str(text->text), (size_t)s->cfg->line_length_limit);
+    smtpd_received(s, sb);
+}
+
+void smtpd_transaction_end(struct smtpd_session *s)
+{
+    struct smtpd_transaction *trans = &s->trans;
+    struct strbuf *sb = cleanup_records(trans->msg);
+
+    rec_add(sb, REC_EXTRACTED, SPAN_EMPTY);
+    if (trans->filter)
+        rec_add_str(sb, REC_FILTER_OR_CONT, trans->filter);
+    if (trans->redirect)
+        rec_add_str(sb, REC_REDIRECT, trans->redirect);
+    for (const struct smtpd_text *text = trans->bcc; text; text = text->next)
+        rec_add_str(sb, REC_RCPT, text->text);
+    rec_add(sb, REC_END, SPAN_EMPTY);
 }
