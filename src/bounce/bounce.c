@@ -25,8 +25,7 @@ static const char *double_bounce_address(struct bounce_message *msg)
 {
     const struct config *cfg = msg->bs->cfg;
 
-    return arena_printf(msg->arena, "%s@%s", cfg->double_bounce_sender,
-                        cfg->myorigin);
+    return arena_printf(msg->arena, "%s@%s", cfg->double_bounce_sender, cfg->myorigin);
 }
 
 static bool from_double_bounce(struct bounce_message *msg)
@@ -37,8 +36,9 @@ static bool from_double_bounce(struct bounce_message *msg)
     return span_ieq_str(local, msg->bs->cfg->double_bounce_sender);
 }
 
-static bool send_one(struct bounce_message *msg, enum bounce_kind kind, const char *sender,
-                 const char *recipient, bool to_postmaster, const char *event)
+static bool send_one(struct bounce_message *msg, enum bounce_kind kind,
+                     const char *sender, const char *recipient, bool to_postmaster,
+                     const char *event)
 {
     char id[QUEUE_ID_MAX];
 
@@ -76,14 +76,15 @@ static bool notify_failure(struct bounce_message *msg)
         if (!postmaster_wants(msg->bs, "2bounce"))
             return true;
         return send_one(msg, KIND_FAILURE, double_bounce_address(msg),
-                    cfg->p_2bounce_notice_recipient, true,
-                    "postmaster non-delivery notification");
+                        cfg->p_2bounce_notice_recipient, true,
+                        "postmaster non-delivery notification");
     }
     ok = send_one(msg, KIND_FAILURE, "", msg->env.sender, false,
-              "sender non-delivery notification");
+                  "sender non-delivery notification");
     if (ok && postmaster_wants(msg->bs, "bounce"))
-        send_one(msg, KIND_FAILURE, double_bounce_address(msg), cfg->bounce_notice_recipient,
-             true, "postmaster non-delivery notification");
+        send_one(msg, KIND_FAILURE, double_bounce_address(msg),
+                 cfg->bounce_notice_recipient, true,
+                 "postmaster non-delivery notification");
     return ok;
 }
 
@@ -95,23 +96,24 @@ static bool notify_delay(struct bounce_message *msg)
     if (!*msg->env.sender || from_double_bounce(msg) ||
         !speaks_of_any(msg, NOTIFY_DELAY))
         return true;
-    ok = send_one(msg, KIND_DELAY, "", msg->env.sender, false, "sender delay notification");
+    ok = send_one(msg, KIND_DELAY, "", msg->env.sender, false,
+                  "sender delay notification");
     if (ok && postmaster_wants(msg->bs, "delay"))
-        send_one(msg, KIND_DELAY, double_bounce_address(msg), cfg->delay_notice_recipient,
-             true, "postmaster delay notification");
+        send_one(msg, KIND_DELAY, double_bounce_address(msg),
+                 cfg->delay_notice_recipient, true, "postmaster delay notification");
     return ok;
 }
 
 static bool notify_trace(struct bounce_message *msg)
 {
-    enum bounce_kind kind =
-        msg->env.trace_flags & (TRACE_USER_VERIFY | TRACE_RECORD) ? KIND_VERIFY
-                                                                  : KIND_SUCCESS;
+    enum bounce_kind kind = msg->env.trace_flags & (TRACE_USER_VERIFY | TRACE_RECORD)
+                                ? KIND_VERIFY
+                                : KIND_SUCCESS;
 
     if (!*msg->env.sender || from_double_bounce(msg))
         return true;
     return send_one(msg, kind, "", msg->env.sender, false,
-                "sender delivery status notification");
+                    "sender delivery status notification");
 }
 
 static bool notify(struct bounce_message *msg, int kind)
@@ -271,7 +273,8 @@ static void session(struct service *svc, struct stream *stream,
 
     (void)peer;
     if (ipc_read_preamble(stream) == STREAM_OK) {
-        while (ipc_read_frame(stream, &frame) == STREAM_OK) {
+        while (service_session_wait(svc, stream) &&
+               ipc_read_frame(stream, &frame) == STREAM_OK) {
             struct strbuf reply = STRBUF_INIT;
             uint32_t id = frame.id;
             /* The body is borrowed from the stream: writing notifications waits. */

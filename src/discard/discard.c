@@ -5,8 +5,11 @@
 
 static void handle(struct deliver *d, struct deliver_request *req, void *arg)
 {
-    struct dsn dsn = {.action = "relayed", .diag_type = "", .diag_text = "",
-                      .mta_type = "", .mta_name = ""};
+    struct dsn dsn = {.action = "relayed",
+                      .diag_type = "",
+                      .diag_text = "",
+                      .mta_type = "",
+                      .mta_name = ""};
     struct span text = dsn_split(span_str(req->nexthop), "2.0.0", '2', dsn.status);
 
     (void)arg;
@@ -24,7 +27,7 @@ static void session(struct service *svc, struct stream *stream,
                     const struct net_addr *peer)
 {
     (void)peer;
-    deliver_serve(svc->data, stream, handle, NULL);
+    deliver_serve(svc->data, stream, service_session_wait, svc, handle, NULL);
 }
 
 int main(int argc, char **argv)

@@ -10,8 +10,8 @@ static bool is_retry(const struct deliver *d)
 
 static void handle(struct deliver *d, struct deliver_request *req, void *arg)
 {
-    struct dsn dsn = {.action = "", .diag_type = "", .diag_text = "", .mta_type = "",
-                      .mta_name = ""};
+    struct dsn dsn = {
+        .action = "", .diag_type = "", .diag_text = "", .mta_type = "", .mta_name = ""};
     bool retry = is_retry(d);
     struct span text = dsn_split(span_str(req->nexthop), retry ? "4.0.0" : "5.0.0",
                                  retry ? '4' : '5', dsn.status);
@@ -31,7 +31,7 @@ static void session(struct service *svc, struct stream *stream,
                     const struct net_addr *peer)
 {
     (void)peer;
-    deliver_serve(svc->data, stream, handle, NULL);
+    deliver_serve(svc->data, stream, service_session_wait, svc, handle, NULL);
 }
 
 int main(int argc, char **argv)

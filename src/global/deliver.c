@@ -67,7 +67,8 @@ static void defer(struct deliver *d, struct deliver_request *req,
 
     entry.action = "delayed";
     event_delivery(d->cfg, req, rcpt, relay, &entry, status);
-    bounce_append(d->bounce, d->cfg->defer_service_name, req->queue_id, 0, rcpt, &entry);
+    bounce_append(d->bounce, d->cfg->defer_service_name, req->queue_id, 0, rcpt,
+                  &entry);
     flush_add(d->flush, rcpt->address, req->queue_id);
     req->reply->incomplete = true;
 }
@@ -75,9 +76,13 @@ static void defer(struct deliver *d, struct deliver_request *req,
 static void defer_log_failure(struct deliver *d, struct deliver_request *req,
                               const struct recipient *rcpt, const char *relay)
 {
-    struct dsn dsn = {.status = "4.3.0", .action = "delayed",
-                      .reason = "bounce or trace service failure", .diag_type = "",
-                      .diag_text = "", .mta_type = "", .mta_name = ""};
+    struct dsn dsn = {.status = "4.3.0",
+                      .action = "delayed",
+                      .reason = "bounce or trace service failure",
+                      .diag_type = "",
+                      .diag_text = "",
+                      .mta_type = "",
+                      .mta_name = ""};
 
     defer(d, req, rcpt, relay, &dsn, "deferred");
 }
@@ -90,8 +95,7 @@ static bool trace(struct deliver *d, struct deliver_request *req,
 {
     struct dsn entry = *dsn;
 
-    entry.reason =
-        arena_printf(req->arena, "delivery via %s: %s", relay, dsn->reason);
+    entry.reason = arena_printf(req->arena, "delivery via %s: %s", relay, dsn->reason);
     req->reply->traced = true;
     return bounce_append(d->bounce, d->cfg->trace_service_name, req->queue_id, 0, rcpt,
                          &entry);
@@ -145,8 +149,8 @@ static void soft_bounce(struct deliver *d, struct deliver_request *req,
 }
 
 static void report_bounced(struct deliver *d, struct deliver_request *req,
-                            const struct recipient *rcpt, const char *relay,
-                            const struct dsn *dsn)
+                           const struct recipient *rcpt, const char *relay,
+                           const struct dsn *dsn)
 {
     struct dsn entry = *dsn;
 
@@ -209,7 +213,8 @@ void deliver_deferred(struct deliver *d, struct deliver_request *req, size_t i,
 }
 
 bool deliver_part(struct deliver *d, struct deliver_request *req,
-                  const struct recipient *part, const char *relay, const struct dsn *dsn)
+                  const struct recipient *part, const char *relay,
+                  const struct dsn *dsn)
 {
     struct recipient rcpt = *part;
     bool incomplete = req->reply->incomplete, final;
@@ -321,11 +326,17 @@ static enum stream_status send_reply(struct stream *stream, uint32_t id,
     return status;
 }
 
-static const struct dsn no_dsn = {.status = "2.0.0", .action = "", .reason = "",
-                                  .diag_type = "", .diag_text = "", .mta_type = "",
+static const struct dsn no_dsn = {.status = "2.0.0",
+                                  .action = "",
+                                  .reason = "",
+                                  .diag_type = "",
+                                  .diag_text = "",
+                                  .mta_type = "",
                                   .mta_name = ""};
 
 void deliver_serve(struct deliver *d, struct stream *stream,
+                   bool (*wait)(struct service *svc, struct stream *stream),
+                   struct service *svc,
                    void (*handler)(struct deliver *d, struct deliver_request *req,
                                    void *arg),
                    void *arg)
@@ -334,7 +345,7 @@ void deliver_serve(struct deliver *d, struct stream *stream,
     struct frame frame;
 
     if (ipc_read_preamble(stream) == STREAM_OK) {
-        while (ipc_read_frame(stream, &frame) == STREAM_OK) {
+        while (wait(svc, stream) && ipc_read_frame(stream, &frame) == STREAM_OK) {
             struct deliver_reply reply = {.dsn = no_dsn};
             struct deliver_request req = {0};
             const char *missing;
@@ -379,8 +390,7 @@ void deliver_request_to_frame(const struct deliver_request *req, struct strbuf *
 }
 
 bool deliver_request_from_frame(struct span body, struct arena *arena,
-                                struct deliver_request *req,
-                                const char **missing_out)
+                                struct deliver_request *req, const char **missing_out)
 {
     struct frame_reader r = frame_reader(body);
 
@@ -404,8 +414,7 @@ void deliver_reply_to_frame(const struct deliver_reply *reply, struct strbuf *sb
 }
 
 bool deliver_reply_from_frame(struct span body, struct arena *arena,
-                              struct deliver_reply *reply_out,
-                              const char **missing_out)
+                              struct deliver_reply *reply_out, const char **missing_out)
 {
     struct frame_reader r = frame_reader(body);
 

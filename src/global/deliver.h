@@ -18,36 +18,39 @@
 #include "util/stream.h"
 
 enum deliver_flag {
-    DELIVER_SUCCESS = 1,  /* mark done */
+    DELIVER_SUCCESS = 1, /* mark done */
     DELIVER_BOUNCE = 2,
-    DELIVER_MTA_VERIFY = 256, DELIVER_USER_VERIFY = 512, DELIVER_RECORD = 1024,
-    DELIVER_CONN_LOAD = 2048, DELIVER_CONN_STORE = 4096, /* connection reuse hints */
+    DELIVER_MTA_VERIFY = 256,
+    DELIVER_USER_VERIFY = 512,
+    DELIVER_RECORD = 1024,
+    DELIVER_CONN_LOAD = 2048,
+    DELIVER_CONN_STORE = 4096, /* connection reuse hints */
 };
 
 struct deliver_reply {
-    bool incomplete;   /* some recipient is not finished: try again later */
-    bool bounced;      /* something was added to the bounce log */
-    bool traced;       /* something was added to the trace log */
-    bool site_failed;  /* concurrency feedback: the destination failed */
-    struct dsn dsn;    /* why, when site_failed */
+    bool incomplete;  /* some recipient is not finished: try again later */
+    bool bounced;     /* something was added to the bounce log */
+    bool traced;      /* something was added to the trace log */
+    bool site_failed; /* concurrency feedback: the destination failed */
+    struct dsn dsn;   /* why, when site_failed */
 };
 
 struct deliver_request {
     int flags;
     const char *queue_name, *queue_id;
     const char *nexthop;
-    struct envelope env;  /* rcpts are those of this request */
+    struct envelope env;           /* rcpts are those of this request */
     struct timeval active_arrival; /* when qmgr took it */
     struct timeval agent_handoff;  /* when qmgr sent the request */
     /* filled in by the agent for delays=a/b/c/d: */
     struct timeval agent_begin;
-    struct timeval conn_done;  /* 0: none */
+    struct timeval conn_done; /* 0: none */
     struct timeval deliver_done;
-    int conn_use;              /* reuse count of the connection, 0 unless reused */
-    int fd;                    /* the queue file, locked, opened read-write */
-    unsigned char *reported;   /* one flag a recipient */
+    int conn_use;                /* reuse count of the connection, 0 unless reused */
+    int fd;                      /* the queue file, locked, opened read-write */
+    unsigned char *reported;     /* one flag a recipient */
     struct deliver_reply *reply; /* what qmgr will be told */
-    struct arena *arena;       /* ends with the request */
+    struct arena *arena;         /* ends with the request */
 };
 
 /* The agent's common state: one per process. */
@@ -65,8 +68,12 @@ struct deliver *deliver_new(const struct config *cfg, struct arena *arena,
  * file, calls handler, marks, answers, until the client closes. handler reports
  * every recipient by exactly one deliver_* call below and returns. When the request
  * as a whole failed (host unreachable), it also calls deliver_concurrency_failure
- * once: that is the negative feedback for qmgr. */
+ * once: that is the negative feedback for qmgr. wait: service_session_wait of the
+ * service frame, which this layer does not know. */
+struct service;
 void deliver_serve(struct deliver *d, struct stream *stream,
+                   bool (*wait)(struct service *svc, struct stream *stream),
+                   struct service *svc,
                    void (*handler)(struct deliver *d, struct deliver_request *req,
                                    void *arg),
                    void *arg);

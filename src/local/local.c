@@ -61,8 +61,9 @@ static void parse_settings(struct local_agent *agent)
         msg_fatal("parameter mailbox_delivery_lock: %s", err.text);
     if (cfg->sun_mailtool_compatibility)
         agent->locks = LOCK_DOTLOCK;
-    if (cfg->mailbox_size_limit > 0 && (cfg->message_size_limit == 0 ||
-                                        cfg->mailbox_size_limit < cfg->message_size_limit))
+    if (cfg->mailbox_size_limit > 0 &&
+        (cfg->message_size_limit == 0 ||
+         cfg->mailbox_size_limit < cfg->message_size_limit))
         msg_fatal("configuration error: mailbox_size_limit is smaller than "
                   "message_size_limit");
 }
@@ -118,7 +119,7 @@ static void session(struct service *svc, struct stream *stream,
     struct local_agent *agent = svc->data;
 
     (void)peer;
-    deliver_serve(agent->deliver, stream, handle, agent);
+    deliver_serve(agent->deliver, stream, service_session_wait, svc, handle, agent);
 }
 
 static void on_exit_free(struct service *svc)
