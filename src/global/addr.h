@@ -16,8 +16,8 @@ void addr_unquote(struct strbuf *sb, struct span external);
 void addr_split(struct span address, struct span *local_out, struct span *domain_out);
 /* Split a local part at the first character of recipient_delimiter set: false if no
  * extension (owner-list, list-request, MAILER-DAEMON, double-bounce stay whole). */
-bool addr_split_extension(struct span local, const char *delimiters, struct span *user_out,
-                          struct span *extension_out);
+bool addr_split_extension(struct span local, const char *delimiters,
+                          struct span *user_out, struct span *extension_out);
 
 /* SMTP path of MAIL and RCPT: "<@a,@b:local@dom>" or, when !strict, also
  * "local@dom" and other sloppy forms. Result: internal form. */
@@ -33,10 +33,11 @@ bool addr_is_wellformed(struct span internal);
 /* Copy the value of an RFC 5322 address-list header (it may be folded) to out, with
  * every address replaced by rewrite(arg, addr), which takes and returns the internal
  * form: it is quoted here. NULL keeps the original bytes; all else is copied byte by
- * byte, but for source routes ("<@a,@b:user@dom>"), which go. Display names, comments, group names and the empty "<>" are not addresses.
- * Spans given to rewrite live in arena. Also used to extract recipients (sendmail -t:
- * rewrite returns NULL always). */
-void addr_header_rewrite(struct span value, struct arena *arena,
+ * byte, but for source routes ("<@a,@b:user@dom>"), which go. Display names, comments,
+ * group names and the empty "<>" are not addresses. Spans given to rewrite live in
+ * arena. Also used to extract recipients (sendmail -t: rewrite returns NULL always).
+ * Returns whether out differs from value. */
+bool addr_header_rewrite(struct span value, struct arena *arena,
                          const char *(*rewrite)(void *arg, struct span internal),
                          void *arg, struct strbuf *out);
 

@@ -10,6 +10,7 @@ struct rewrite {
     struct strbuf *out;
     size_t copied;
     bool changed; /* the address before */
+    bool any_changed;
 };
 
 static void copy_until(struct rewrite *rw, size_t end)
@@ -41,6 +42,7 @@ static void rewrite_item(void *arg, const struct addr_item *it)
     if (!text && it->had_route)
         text = plain = xstrndup(it->internal.ptr, it->internal.len);
     rw->changed = text != NULL;
+    rw->any_changed |= rw->changed;
     if (it->adjacent && !it->in_angle && (text || was_changed))
         insert_comma(rw, it->start);
     copy_until(rw, it->start);
@@ -51,12 +53,13 @@ static void rewrite_item(void *arg, const struct addr_item *it)
     free(plain);
 }
 
-void addr_header_rewrite(struct span value, struct arena *arena,
+bool addr_header_rewrite(struct span value, struct arena *arena,
                          const char *(*rewrite)(void *arg, struct span internal),
                          void *arg, struct strbuf *out)
 {
-    struct rewrite rw = {value, rewrite, arg, out, 0, false};
+    struct rewrite rw = {.value = value, .fn = rewrite, .arg = arg, .out = out};
 
     addr_walk(value, arena, rewrite_item, &rw);
     copy_until(&rw, value.len);
+    return rw.any_changed;
 }
