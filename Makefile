@@ -103,25 +103,31 @@ $(foreach t,$(TESTS),$(eval $(call test_rule,$(patsubst $(BUILD)/test/%,%,$(t)))
 unit: $(TESTS)
 	@tests/run-units $(TESTS)
 
-# -- fuzz harnesses (clang, libFuzzer); tests/fuzz/run gives each a short while --
-FUZZ_SAN := -fsanitize=fuzzer,address,undefined
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(GEN_SRC)
+# -- fuzz harnesses (clang, libFuzzer) with the library built once for them, in
+#    build-fuzz/; tests/fuzz/run gives each a short while --
+FUZZ_SAN := address,undefined
+FUZZ_LIB := build-fuzz/libgatepost.a
+.PHONY: fuzz-lib
+fuzz-lib: $(GEN_HDR)
+	@$(MAKE) --no-print-directory CC=clang BUILD=build-fuzz OPT=-O1 \
+		SANFLAGS=-fsanitize=fuzzer-no-link,$(FUZZ_SAN) $(FUZZ_LIB)
+$(BUILD)/fuzz/%: tests/fuzz/%.c fuzz-lib
 	@mkdir -p $(@D)
-	clang -std=gnu17 -D_GNU_SOURCE -pthread -g -O1 $(FUZZ_SAN) -Isrc -I$(BUILD)/gen -o $@ $< $(FUZZ_EXTRA_$*) $(LIB_SRC) $(GEN_SRC) $(LIBS)
+	clang -std=gnu17 -D_GNU_SOURCE -pthread -g -O1 -fsanitize=fuzzer,$(FUZZ_SAN) -Isrc -I$(BUILD)/gen -o $@ $< $(FUZZ_EXTRA_$*) $(FUZZ_LIB) $(LIBS)
 fuzz: $(FUZZERS)
 	tests/fuzz/run $(FUZZERS)
 
 lint:
 	tests/lint/run
 e2e: all
-	$(PYTHON) -m pytest -q tests/e2e
+	tests/e2e/run
 check: lint unit e2e fuzz
 
 bench: all
 	bench/run
 
 clean:
-	rm -rf build build-asan build-cov
+	rm -rf build build-asan build-clang build-cov build-fuzz
 
 -include install.mk
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
