@@ -37,6 +37,8 @@ static const char *status_text(const struct cleanup_result *result)
         return result->reason;
     if (result->status & CLEANUP_STAT_BAD)
         return "internal protocol error";
+    if (result->status & CLEANUP_STAT_RCPT)
+        return "no recipients specified";
     text = cleanup_status_detail(result->status)->text;
     return strncmp(text, "Error: ", 7) == 0 ? text + 7 : text;
 }
