@@ -73,7 +73,6 @@ struct header_rewrite {
     struct cleanup_msg *msg;
     enum address_class class;
     bool mapped; /* tables may have a say */
-    bool changed;
     int64_t left; /* header_address_token_limit */
 };
 
@@ -90,7 +89,6 @@ static const char *rewrite_header_address(void *arg, struct span address)
     result = canonical(msg, result, hr->class, msg->header_arena);
     if (!result || span_eq_str(address, result))
         return NULL;
-    hr->changed = true;
     return result;
 }
 
@@ -102,12 +100,14 @@ bool cleanup_header_addresses(struct cleanup_msg *msg, struct span value,
         .class = is_sender ? CLASS_HEADER_SENDER : CLASS_HEADER_RCPT,
         .left = msg->cs->cfg->header_address_token_limit,
     };
+    bool changed;
 
     hr.mapped =
         msg->flags & CLEANUP_MAP_OK && cleanup_maps_touch(msg->cs->maps, hr.class);
     if (!msg->header_arena)
         msg->header_arena = arena_new();
-    addr_header_rewrite(value, msg->header_arena, rewrite_header_address, &hr, out);
+    changed =
+        addr_header_rewrite(value, msg->header_arena, rewrite_header_address, &hr, out);
     arena_reset(msg->header_arena);
-    return hr.changed;
+    return changed;
 }
