@@ -58,8 +58,8 @@ static enum mailbox_result verdict(int error)
 /* Only root can have made this name: its directory is root's and closed to others. */
 static int open_created(const char *path, struct strbuf *why, enum mailbox_result *res)
 {
-    int fd = open(path,
-                  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY,
+                  0600);
 
     if (fd < 0)
         *res = fail(verdict(errno), why, "cannot create file exclusively", errno);
@@ -208,9 +208,9 @@ static enum mailbox_result append_open(int fd, const struct mailbox_file *file,
     if (old_size < 0)
         return fail(verdict(errno), why, "seek file", errno);
     out.size = old_size;
-    result = write_message(
-        &out, message, MAILBOX_FROM_LINE | MAILBOX_QUOTE_FROM | MAILBOX_BLANK_END, regular,
-        why);
+    result = write_message(&out, message,
+                           MAILBOX_FROM_LINE | MAILBOX_QUOTE_FROM | MAILBOX_BLANK_END,
+                           regular, why);
     if (result != MAILBOX_DELIVERED && regular && ftruncate(fd, old_size) < 0)
         strbuf_addf(why, " (and cannot cut it back: %s)", strerror(errno));
     return result;
@@ -238,30 +238,43 @@ static bool make_dir(const char *path)
     return mkdir(path, 0700) == 0 || errno == EEXIST;
 }
 
-/* path and what leads to it. */
-static void make_dirs(char *path)
+/* path and what leads to it. What lies above may be there though we must not look. */
+static bool make_dirs(char *path)
 {
+    if (make_dir(path))
+        return true;
+    if (errno != ENOENT)
+        return false;
     for (char *cp = path + 1; *cp; cp++) {
+        bool made;
+
         if (*cp != '/')
             continue;
         *cp = '\0';
-        make_dir(path);
+        made = make_dir(path) || errno == EROFS;
         *cp = '/';
+        if (!made)
+            return false;
     }
-    make_dir(path);
+    return make_dir(path);
 }
 
-static void make_maildir(const struct maildir *dir)
+static bool make_maildir(const struct maildir *dir)
 {
     static const char *const parts[] = {"tmp", "cur", "new"};
     struct strbuf path = STRBUF_INIT;
+    bool made = true;
+    int error;
 
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+    for (size_t i = 0; made && i < ARRAY_LEN(parts); i++) {
         strbuf_reset(&path);
         strbuf_addf(&path, "%s/%s", dir->path, parts[i]);
-        make_dirs(path.ptr);
+        made = make_dirs(path.ptr);
     }
+    error = errno;
     strbuf_free(&path);
+    errno = error;
+    return made;
 }
 
 static int create_tmp(const struct maildir *dir, const char *path)
@@ -269,10 +282,8 @@ static int create_tmp(const struct maildir *dir, const char *path)
     int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     int fd = open(path, flags, 0600);
 
-    if (fd < 0 && errno == ENOENT) {
-        make_maildir(dir);
+    if (fd < 0 && errno == ENOENT && make_maildir(dir))
         fd = open(path, flags, 0600);
-    }
     return fd;
 }
 
@@ -284,9 +295,9 @@ static void final_path(const struct maildir *dir, const struct timespec *now, in
     struct stat st = {0};
 
     fstat(fd, &st);
-    strbuf_addf(path, "%s/new/%lld.V%llxI%llxM%ld.%s", dir->path, (long long)now->tv_sec,
-                (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
-                now->tv_nsec / 1000, dir->hostname);
+    strbuf_addf(path, "%s/new/%lld.V%llxI%llxM%ld.%s", dir->path,
+                (long long)now->tv_sec, (unsigned long long)st.st_dev,
+                (unsigned long long)st.st_ino, now->tv_nsec / 1000, dir->hostname);
 }
 
 static bool sync_dir(const char *path)

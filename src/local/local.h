@@ -53,20 +53,20 @@ enum local_lookup { LOOKUP_FOUND, LOOKUP_UNKNOWN, LOOKUP_RETRY };
 
 /* One name on its way. Built on the stack and passed down; texts in the arena. */
 struct local_step {
-    struct recipient rcpt;  /* as logged and reported */
-    const char *local;      /* local part, lower case */
-    const char *user;       /* without extension */
-    const char *extension;  /* "" none */
+    struct recipient rcpt; /* as logged and reported */
+    const char *local;     /* local part, lower case */
+    const char *user;      /* without extension */
+    const char *extension; /* "" none */
     const char *domain;
-    const char *sender;     /* envelope sender from here on: owner- aliases */
+    const char *sender; /* envelope sender from here on: owner- aliases */
     const char *delivered_to;
     int level;
-    unsigned origin;        /* enum local_origin of the list it comes from, 0: request */
+    unsigned origin; /* enum local_origin of the list it comes from, 0: request */
     const struct local_step *parent; /* step that listed it */
     const struct local_user *rights; /* for commands and files; NULL: default_privs */
     const struct local_user *forwarder; /* whose .forward file lists it */
-    const char *carry;      /* "+ext" for the addresses of the list, or "" */
-    bool indirect;          /* mail to others becomes a new message */
+    const char *carry; /* "+ext" for the addresses of the list, or "" */
+    bool indirect;     /* mail to others becomes a new message */
 };
 
 /* A recipient of the request under way. */
@@ -74,12 +74,13 @@ struct local_delivery {
     struct local_agent *agent;
     struct deliver_request *req;
     struct arena *arena;
-    size_t index;           /* of the recipient */
-    struct hash seen;       /* destinations had */
-    struct hash loops;      /* Delivered-To: headers of the message, lower case */
-    struct list forwards;   /* struct local_forward */
-    bool expanded;          /* an alias or .forward file was expanded */
-    bool unfinished;        /* some part is deferred */
+    size_t index;         /* of the recipient */
+    struct hash seen;     /* destinations had */
+    struct hash loops;    /* Delivered-To: headers of the message, lower case */
+    struct list forwards; /* struct local_forward */
+    bool expanded;        /* an alias or .forward file was expanded */
+    bool unfinished; /* some part is deferred */
+    size_t parts;    /* reported, or handed to another agent */
 };
 
 /* local_report.c: the fate of a part. reason is copied nowhere: keep it alive. */
@@ -150,12 +151,13 @@ void local_command_as(struct local_delivery *ld, const struct local_step *step,
 
 /* local_write.c: append or maildir, with dot locks, as a user. */
 struct local_box {
-    const char *path;   /* a trailing "/" makes it a maildir */
-    bool spool;         /* in mail_spool_directory: root helps where users cannot */
+    const char *path; /* a trailing "/" makes it a maildir */
+    bool spool;       /* in mail_spool_directory: root helps where users cannot */
     bool strict;
     int64_t size_limit;
 };
-enum mailbox_result local_write(struct local_delivery *ld, const struct local_user *user,
+enum mailbox_result local_write(struct local_delivery *ld,
+                                const struct local_user *user,
                                 const struct local_box *box,
                                 const struct mailbox_message *message,
                                 const char **why_out);

@@ -6,10 +6,10 @@
 #include "util/msg.h"
 
 struct alias {
-    const char *name;   /* the key that was found */
+    const char *name; /* the key that was found */
     const char *text;
-    const char *table;  /* "type:name" */
-    bool whole;         /* found with the extension */
+    const char *table; /* "type:name" */
+    bool whole;        /* found with the extension */
 };
 
 static enum table_status find_alias(struct local_delivery *ld,
@@ -68,7 +68,8 @@ static const struct local_user *alias_rights(struct local_delivery *ld,
         return NULL;
     if (local_user_by_uid(ld->agent, st.st_uid, ld->arena, &owner) == LOOKUP_FOUND)
         return owner;
-    msg_warn("alias table %s belongs to unknown uid %ld", alias->table, (long)st.st_uid);
+    msg_warn("alias table %s belongs to unknown uid %ld", alias->table,
+             (long)st.st_uid);
     return NULL;
 }
 
@@ -123,8 +124,7 @@ static void set_owner(struct local_step *list, const char *sender)
 static bool apply_owner(struct local_delivery *ld, struct local_step *list,
                         const struct alias *alias)
 {
-    const char *text, *sender,
-        *name = arena_printf(ld->arena, "owner-%s", alias->name);
+    const char *text, *sender, *name = arena_printf(ld->arena, "owner-%s", alias->name);
 
     if (!can_have_owner(alias->name))
         return true;

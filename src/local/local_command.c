@@ -196,10 +196,10 @@ static void report_outcome(struct local_delivery *ld, const struct local_step *s
         msg_warn("%s: command time limit exceeded", ld->req->queue_id);
         local_report_diag(
             ld, step, "5.3.0",
-            with_output(ld,
-                        arena_printf(ld->arena, "Command time limit exceeded: \"%s\"",
-                                     command),
-                        output),
+            with_output(
+                ld,
+                arena_printf(ld->arena, "Command time limit exceeded: \"%s\"", command),
+                output),
             "system resource problem");
         return;
     case USER_CANCELLED:
@@ -288,7 +288,8 @@ void local_command(struct local_delivery *ld, const struct local_step *step,
         local_report(ld, step, "5.3.5", "", "mail system configuration error");
         return;
     }
-    if (local_first_time(ld, arena_printf(ld->arena, "command %s as %ld", command,
-                                          step->rights ? (long)step->rights->ids.uid : -1L)))
+    if (local_first_time(
+            ld, arena_printf(ld->arena, "command %s as %ld", command,
+                             step->rights ? (long)step->rights->ids.uid : -1L)))
         local_command_as(ld, step, step->rights, command);
 }

@@ -85,12 +85,15 @@ static void deliver_one(struct local_delivery *ld)
     hash_init(&ld->seen, false);
     list_init(&ld->forwards);
     ld->expanded = ld->unfinished = false;
+    ld->parts = 0;
     if (!*rcpt->orig)
         step.rcpt.orig = rcpt->address;
     local_step_set(ld, &step, rcpt->address);
     step.delivered_to = step.rcpt.address;
     local_recipient(ld, &step);
     local_forward_flush(ld, &step);
+    if (ld->parts == 0) /* mail never ends without a trace */
+        local_report(ld, &step, "4.3.5", "", "no destination was found");
     deliver_parts_done(ld->req, ld->index, !ld->unfinished);
     hash_free(&ld->seen);
 }

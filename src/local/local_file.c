@@ -21,15 +21,15 @@ void local_file(struct local_delivery *ld, const struct local_step *step,
         local_report(ld, step, "4.3.0", "", "mail system configuration error");
         return;
     }
-    if (!local_first_time(ld, arena_printf(ld->arena, "file %s as %ld", path,
-                                           (long)rights->ids.uid)))
+    if (!local_first_time(
+            ld, arena_printf(ld->arena, "file %s as %ld", path, (long)rights->ids.uid)))
         return;
     result = local_is_probe(ld) ? MAILBOX_DELIVERED
                                 : local_write(ld, rights, &box, &message, &why);
     if (result == MAILBOX_DELIVERED)
         local_sent(ld, step, arena_printf(ld->arena, "file: %s", path));
     else
-        local_report(ld, step, mailbox_dsn_status(result), "",
-                     arena_printf(ld->arena, "cannot append message to file %s: %s", path,
-                                  why));
+        local_report(
+            ld, step, mailbox_dsn_status(result), "",
+            arena_printf(ld->arena, "cannot append message to file %s: %s", path, why));
 }

@@ -69,7 +69,8 @@ static void put_recipients(struct strbuf *sb, const struct local_forward *fwd)
 {
     list_each(link, &fwd->rcpts)
     {
-        const struct recipient *rcpt = &list_entry(link, struct forward_rcpt, link)->rcpt;
+        const struct recipient *rcpt =
+            &list_entry(link, struct forward_rcpt, link)->rcpt;
 
         if (*rcpt->dsn_orcpt)
             rec_add_str(sb, REC_DSN_ORCPT, rcpt->dsn_orcpt);

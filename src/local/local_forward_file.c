@@ -18,7 +18,7 @@ struct forward_job {
     const char *refused;      /* why it is not believed */
     struct stat st;
     struct strbuf text;
-    int error;                /* of a file that is there but cannot be had now */
+    int error; /* of a file that is there but cannot be had now */
 };
 
 static bool read_text(struct forward_job *job, int fd)
@@ -92,9 +92,9 @@ static const char **candidates(struct local_delivery *ld, const struct local_ste
     size_t count = 0;
 
     while (span_token_braces(&rest, ", \t\r\n", &item)) {
-        const char *path =
-            local_expand(ld, step, user, "forward_path",
-                         arena_span_str(ld->arena, item), cfg->forward_expansion_filter);
+        const char *path = local_expand(ld, step, user, "forward_path",
+                                        arena_span_str(ld->arena, item),
+                                        cfg->forward_expansion_filter);
 
         if (!path || *path != '/' || (count > 0 && strcmp(paths[count - 1], path) == 0))
             continue;

@@ -8,7 +8,8 @@ struct list_walk {
     size_t count;
 };
 
-/* Offset behind the quoted string, comment or address in brackets that starts at pos. */
+/* Offset behind the quoted string, comment or address in brackets that starts at pos.
+ */
 static size_t skip_group(struct span text, size_t pos)
 {
     char open = text.ptr[pos], close = open == '(' ? ')' : open == '<' ? '>' : '"';
@@ -107,7 +108,8 @@ static bool special(struct list_walk *walk, const char *text)
                                                                     include.len))));
     else if (strncmp(text, "~/", 2) == 0 && from->origin == ORIGIN_FORWARD &&
              from->rights)
-        local_file(ld, from, arena_printf(ld->arena, "%s%s", from->rights->home, text + 1));
+        local_file(ld, from,
+                   arena_printf(ld->arena, "%s%s", from->rights->home, text + 1));
     else
         return false;
     walk->count++;

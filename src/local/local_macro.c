@@ -69,7 +69,8 @@ static const char *value_of(const struct macro_context *mc, struct span name)
     return NULL;
 }
 
-static bool look_up(void *ctx, struct span name, const char **value_out, struct err *err)
+static bool look_up(void *ctx, struct span name, const char **value_out,
+                    struct err *err)
 {
     struct macro_context *mc = ctx;
     const char *value = value_of(mc, name);

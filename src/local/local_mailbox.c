@@ -11,24 +11,27 @@
 /* -- settings by recipient -- */
 
 /* The maps' value for the recipient: whole address, then without extension, local
- * parts with and without. RETRY: a table is away. */
+ * parts with and without. *value_out changes only when one is found. */
 static enum table_status find_setting(struct local_delivery *ld,
                                       const struct local_step *step, struct maps *maps,
                                       const char **value_out)
 {
-    const char *keys[] = {
-        arena_printf(ld->arena, "%s@%s", step->local, step->domain),
-        arena_printf(ld->arena, "%s@%s", step->user, step->domain), step->local,
-        step->user, arena_printf(ld->arena, "@%s", step->domain)};
+    const char *keys[] = {arena_printf(ld->arena, "%s@%s", step->local, step->domain),
+                          arena_printf(ld->arena, "%s@%s", step->user, step->domain),
+                          step->local, step->user,
+                          arena_printf(ld->arena, "@%s", step->domain)};
 
     if (maps_empty(maps))
         return TABLE_NOT_FOUND;
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         enum table_status status;
+        const char *value;
 
         if (i % 2 == 1 && !*step->extension)
             continue; /* the same as the key before */
-        status = maps_find(maps, span_str(keys[i]), 0, ld->arena, value_out);
+        status = maps_find(maps, span_str(keys[i]), 0, ld->arena, &value);
+        if (status == TABLE_FOUND)
+            *value_out = value;
         if (status != TABLE_NOT_FOUND)
             return status;
     }
@@ -47,10 +50,13 @@ static void pass(struct local_delivery *ld, const struct local_step *step,
 
     if (step->parent)
         rcpt.offset = 0; /* only a part of the request's recipient */
-    switch (deliver_pass(ld->agent->deliver, ld->req, &rcpt, step->sender, destination)) {
+    switch (
+        deliver_pass(ld->agent->deliver, ld->req, &rcpt, step->sender, destination)) {
     case DELIVER_PASS_FINAL:
+        ld->parts++;
         return;
     case DELIVER_PASS_INCOMPLETE:
+        ld->parts++;
         ld->unfinished = true;
         return;
     case DELIVER_PASS_FAILED:
@@ -123,8 +129,8 @@ static bool home_is_missing(struct local_delivery *ld, const struct local_step *
     if (!job.error)
         return false;
     local_report(ld, step, "4.3.0", "",
-                 arena_printf(ld->arena, "cannot access home directory %s: %s", job.home,
-                              strerror(job.error)));
+                 arena_printf(ld->arena, "cannot access home directory %s: %s",
+                              job.home, strerror(job.error)));
     return true;
 }
 
@@ -175,7 +181,8 @@ static void into_box(struct local_delivery *ld, const struct local_step *step,
 {
     struct local_box box = {.strict = true,
                             .size_limit = ld->agent->cfg->mailbox_size_limit};
-    struct mailbox_message message = local_message(ld, step, true);
+    struct mailbox_message message =
+        local_message(ld, step, ld->agent->delivered_header & TARGET_FILE);
     enum mailbox_result result;
     const char *why;
 

@@ -56,6 +56,21 @@ static const char *quoted(struct arena *arena, const char *address)
     return text;
 }
 
+static bool first_time(struct local_delivery *ld, const char *what,
+                       const struct local_step *step)
+{
+    return local_first_time(
+        ld, arena_printf(ld->arena, "%s %s@%s", what, step->local, step->domain));
+}
+
+/* The name may come back by the user's own .forward file. */
+static void mailbox_once(struct local_delivery *ld, const struct local_step *step,
+                         const struct local_user *user)
+{
+    if (first_time(ld, "mailbox", step))
+        local_mailbox(ld, step, user);
+}
+
 static void account(struct local_delivery *ld, const struct local_step *step)
 {
     const struct local_user *user;
@@ -66,20 +81,20 @@ static void account(struct local_delivery *ld, const struct local_step *step)
         local_forward(ld, step);
         return;
     }
-    if (!local_first_time(ld, arena_printf(ld->arena, "user %s@%s", step->local,
-                                           step->domain)))
-        return;
     switch (local_user_find(ld->agent, step->user, ld->arena, &user)) {
     case LOOKUP_RETRY:
         local_report(ld, step, "4.0.0", "", "user lookup error");
         return;
     case LOOKUP_UNKNOWN:
-        local_unknown(ld, step);
+        if (first_time(ld, "user", step))
+            local_unknown(ld, step);
         return;
     case LOOKUP_FOUND:
         own_forward = step->forwarder && step->forwarder->ids.uid == user->ids.uid;
-        if (own_forward || !local_forward_file(ld, step, user))
-            local_mailbox(ld, step, user);
+        if (own_forward)
+            mailbox_once(ld, step, user);
+        else if (first_time(ld, "user", step) && !local_forward_file(ld, step, user))
+            mailbox_once(ld, step, user);
         return;
     }
 }

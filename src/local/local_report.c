@@ -8,6 +8,7 @@ bool local_is_probe(const struct local_delivery *ld)
 static void report(struct local_delivery *ld, const struct local_step *step,
                    const struct dsn *dsn)
 {
+    ld->parts++;
     gettimeofday(&ld->req->deliver_done, NULL);
     if (!deliver_part(ld->agent->deliver, ld->req, &step->rcpt, ld->agent->svc->name,
                       dsn))
@@ -16,8 +17,12 @@ static void report(struct local_delivery *ld, const struct local_step *step,
 
 static struct dsn make_dsn(const char *status, const char *action, const char *reason)
 {
-    struct dsn dsn = {.action = action, .reason = reason, .diag_type = "",
-                      .diag_text = "", .mta_type = "", .mta_name = ""};
+    struct dsn dsn = {.action = action,
+                      .reason = reason,
+                      .diag_type = "",
+                      .diag_text = "",
+                      .mta_type = "",
+                      .mta_name = ""};
 
     if (!dsn_status_parse(span_str(status), dsn.status))
         panic("delivery status \"%s\"", status);
@@ -47,9 +52,8 @@ void local_report_diag(struct local_delivery *ld, const struct local_step *step,
 void local_sent(struct local_delivery *ld, const struct local_step *step,
                 const char *what)
 {
-    const char *reason = arena_printf(ld->arena, local_is_probe(ld) ? "delivers to %s"
-                                                                    : "delivered to %s",
-                                      what);
+    const char *reason = arena_printf(
+        ld->arena, local_is_probe(ld) ? "delivers to %s" : "delivered to %s", what);
 
     local_report(ld, step, "2.0.0", "delivered", reason);
 }
@@ -63,6 +67,7 @@ void local_note_expanded(struct local_delivery *ld)
         return;
     ld->expanded = true;
     if ((rcpt->notify & NOTIFY_SUCCESS) && !local_is_probe(ld) &&
-        !deliver_trace(ld->agent->deliver, ld->req, ld->index, ld->agent->svc->name, &dsn))
+        !deliver_trace(ld->agent->deliver, ld->req, ld->index, ld->agent->svc->name,
+                       &dsn))
         ld->unfinished = true;
 }

@@ -23,7 +23,6 @@ static bool relay(struct local_delivery *ld, const struct local_step *step)
     list.origin = ORIGIN_ALIAS;
     list.rights = NULL;
     list.forwarder = NULL;
-    list.indirect = true;
     list.carry = "";
     if (local_list(ld, &list, span_str(target)) == 0) {
         msg_warn("parameter luser_relay: no recipient in \"%s\"", target);

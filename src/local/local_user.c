@@ -45,10 +45,10 @@ static void lookup_thread(void *arg)
     struct passwd *result = NULL;
 
     lookup->buf = xmalloc(NSS_BUFFER);
-    lookup->error = lookup->name ? getpwnam_r(lookup->name, &lookup->pwd, lookup->buf,
-                                              NSS_BUFFER, &result)
-                                 : getpwuid_r(lookup->uid, &lookup->pwd, lookup->buf,
-                                              NSS_BUFFER, &result);
+    lookup->error =
+        lookup->name
+            ? getpwnam_r(lookup->name, &lookup->pwd, lookup->buf, NSS_BUFFER, &result)
+            : getpwuid_r(lookup->uid, &lookup->pwd, lookup->buf, NSS_BUFFER, &result);
     lookup->found = result != NULL;
     if (lookup->found)
         find_groups(lookup);
@@ -95,14 +95,16 @@ static enum local_lookup find(struct lookup *lookup, struct arena *arena,
     return status;
 }
 
-/* A name with a slash or the like is no account, whatever a name service makes of it. */
+/* A name with a slash or the like is no account, whatever a name service makes of it.
+ */
 static bool is_plausible(const char *name)
 {
     return *name && *name != '-' && !strpbrk(name, "/ \t\r\n:") && strlen(name) < 256;
 }
 
 enum local_lookup local_user_find(struct local_agent *agent, const char *name,
-                                  struct arena *arena, const struct local_user **user_out)
+                                  struct arena *arena,
+                                  const struct local_user **user_out)
 {
     struct lookup lookup = {.name = name};
     enum local_lookup status;
@@ -113,7 +115,8 @@ enum local_lookup local_user_find(struct local_agent *agent, const char *name,
         return LOOKUP_UNKNOWN;
     status = find(&lookup, arena, user_out);
     if (status == LOOKUP_RETRY)
-        msg_warn("error looking up passwd info for %s: %s", name, strerror(lookup.error));
+        msg_warn("error looking up passwd info for %s: %s", name,
+                 strerror(lookup.error));
     return status;
 }
 
@@ -153,11 +156,13 @@ static const struct local_user *own_user(struct local_agent *agent, struct arena
 {
     const struct local_user *user;
 
-    return local_user_by_uid(agent, geteuid(), arena, &user) == LOOKUP_FOUND ? user : NULL;
+    return local_user_by_uid(agent, geteuid(), arena, &user) == LOOKUP_FOUND ? user
+                                                                             : NULL;
 }
 
 const struct local_user *local_rights(struct local_agent *agent,
-                                      const struct local_user *user, struct arena *arena)
+                                      const struct local_user *user,
+                                      struct arena *arena)
 {
     if (user && user->ids.uid != 0)
         return user;

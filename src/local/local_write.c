@@ -24,7 +24,7 @@ bool local_is_maildir(const char *path)
 struct dot_lock {
     const char *path;
     const char *dir;
-    bool writable;           /* the directory, for the user */
+    bool writable; /* the directory, for the user */
     enum lock_result result;
     int error;
     unsigned stale_s;
@@ -59,7 +59,8 @@ static void release_lock(void *arg)
 static void create_mailbox(void *arg)
 {
     struct dot_lock *lock = arg;
-    int fd = open(lock->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd =
+        open(lock->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     if (fd < 0)
         return; /* there already, or the delivery tells what is wrong */
@@ -81,7 +82,8 @@ static const struct user_ids *helper_ids(const struct local_user *user,
 }
 
 static enum mailbox_result lock_failed(struct local_delivery *ld,
-                                       const struct dot_lock *lock, const char **why_out)
+                                       const struct dot_lock *lock,
+                                       const char **why_out)
 {
     bool busy = lock->result == LOCK_BUSY;
 
@@ -89,7 +91,8 @@ static enum mailbox_result lock_failed(struct local_delivery *ld,
                             lock->path, strerror(busy ? EEXIST : lock->error));
     if (busy)
         return MAILBOX_BUSY;
-    return lock->error == ENOSPC || lock->error == EIO ? MAILBOX_RETRY : MAILBOX_REFUSED;
+    return lock->error == ENOSPC || lock->error == EIO ? MAILBOX_RETRY
+                                                       : MAILBOX_REFUSED;
 }
 
 static enum mailbox_result take_lock(struct local_delivery *ld,
@@ -146,8 +149,8 @@ static void write_as(struct local_delivery *ld, const struct user_ids *ids,
         return;
     }
     job->result = MAILBOX_RETRY;
-    switch (user_run(ids, write_in_child, job, ld->agent->cfg->command_time_limit, WHY_MAX,
-                     &job->why, &status)) {
+    switch (user_run(ids, write_in_child, job, ld->agent->cfg->command_time_limit,
+                     WHY_MAX, &job->why, &status)) {
     case USER_EXITED:
         if (status <= MAILBOX_REFUSED)
             job->result = (enum mailbox_result)status;
@@ -185,7 +188,8 @@ static const char *directory_of(struct arena *arena, const char *path)
     return slash == path ? "/" : arena_printf(arena, "%.*s", (int)(slash - path), path);
 }
 
-static enum mailbox_result append(struct local_delivery *ld, const struct local_user *user,
+static enum mailbox_result append(struct local_delivery *ld,
+                                  const struct local_user *user,
                                   const struct local_box *box, struct write_job *job,
                                   const char **why_out)
 {
@@ -216,7 +220,8 @@ static enum mailbox_result append(struct local_delivery *ld, const struct local_
     return result;
 }
 
-enum mailbox_result local_write(struct local_delivery *ld, const struct local_user *user,
+enum mailbox_result local_write(struct local_delivery *ld,
+                                const struct local_user *user,
                                 const struct local_box *box,
                                 const struct mailbox_message *message,
                                 const char **why_out)
@@ -229,10 +234,10 @@ enum mailbox_result local_write(struct local_delivery *ld, const struct local_us
                                 .lock_tries = (unsigned)cfg->deliver_lock_attempts,
                                 .lock_wait_s = cfg->deliver_lock_delay,
                                 .size_limit = box->size_limit};
-    struct maildir dir = {.path = arena_printf(ld->arena, "%.*s",
-                                               (int)strlen(box->path) - 1, box->path),
-                          .hostname = cfg->myhostname,
-                          .size_limit = box->size_limit};
+    struct maildir dir = {
+        .path = arena_printf(ld->arena, "%.*s", (int)strlen(box->path) - 1, box->path),
+        .hostname = cfg->myhostname,
+        .size_limit = box->size_limit};
     struct write_job job = {.message = message, .file = &file};
 
     *why_out = "";

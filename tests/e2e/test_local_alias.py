@@ -121,8 +121,7 @@ def test_extensions(mta):
     assert local.outcome("alice+ext") == ["alice+ext " + MAILBOX]
     assert local.outcome("list+e") == [
         "alice<list+e " + MAILBOX, "bob+x<list+e " + MAILBOX, "list+e " + FORWARD]
-    local.m.configure({"propagate_unmatched_extensions": "alias"})
-    local.m.reload()
+    local.reconfigure(propagate_unmatched_extensions="alias")
     assert local.outcome("list+e") == [
         "alice+e<list+e " + MAILBOX, "bob+x+e<list+e " + MAILBOX, "list+e " + FORWARD]
     assert local.outcome("list+only") == ["alice<list+only " + MAILBOX]

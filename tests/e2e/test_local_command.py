@@ -62,7 +62,7 @@ def test_whose_rights(mta):
                      aliases='rootcmd: "|id -un >WORK/rootcmd; umask >>WORK/rootcmd"\n'
                      "rootfile: WORK/rootfile\nincbob: :include:WORK/inc\n")
     local.aliases('bobcmd: "|id -un >WORK/bobcmd"\nbobfile: WORK/bobfile\n', "of-bob", "bob")
-    local.m.reload()
+    local.reconfigure()
     local.put("bob", f"{local.work}/inc", '"|id -un >WORK/inccmd"\nWORK/incfile\n')
     local.put("alice", ".forward", '"|id -un >WORK/fwdcmd"\nWORK/fwdfile\n')
     for rcpt in ("rootcmd", "rootfile", "incbob", "bobcmd", "bobfile", "alice"):
@@ -140,8 +140,7 @@ def test_directory_and_shell(mta):
     local.outcome("alice")
     assert local.read("pwd") == local.home("alice") + "\n"
     local.put("alice", "shell", f'#!/bin/sh\necho "$@" >{local.work}/args\n', mode=0o755)
-    local.m.configure({"local_command_shell": local.home("alice") + "/shell -x"})
-    local.m.reload()
+    local.reconfigure(local_command_shell=local.home("alice") + "/shell -x")
     local.outcome("alice")
     assert local.read("args") == f"-x pwd >{local.work}/pwd\n"
 

@@ -40,8 +40,7 @@ def test_fallback_transport(mta):
 def test_failed_transport_defers(gatepost):
     local = gp.Local(gatepost, {"mailbox_transport": "nosuch:x"})
     assert local.outcome("alice") == ["alice deferred 4.3.0 mail transport unavailable"]
-    local.m.configure({"mailbox_transport": "error:gone away"})
-    local.m.reload()
+    local.reconfigure(mailbox_transport="error:gone away")
     qid = local.send("alice")
     line = local.m.wait_log(f"{qid}: to=.*status=bounced", program="error")
     assert line.reason == "gone away"
@@ -51,14 +50,16 @@ def test_failed_transport_defers(gatepost):
 @pytest.mark.users("alice", "bob")
 def test_luser_relay(mta):
     local = gp.Local(mta, {"luser_relay": "bob+$local", "recipient_delimiter": "+"})
+    assert local.outcome("nouser+x") == [
+        "bob+nouser+x<nouser+x sent 2.0.0 delivered to mailbox"]
+    local.reconfigure(luser_relay="$user@far.test")
     assert local.outcome("nouser+x") == ["nouser+x sent 2.0.0 forwarded as QID"]
-    line = local.m.wait_log("to=<bob.nouser.x@mx.gate.test>.*status=sent")
-    assert line.reason == "delivered to mailbox" and line.orig_to == "<nouser+x@mx.gate.test>"
+    assert local.m.wait_log("status=deferred").to == "<nouser@far.test>"
 
 
 @pytest.mark.users("alice")
 def test_names_that_must_not_bounce(mta):
     local = gp.Local(mta)
-    for name in ("postmaster", "MAILER-DAEMON", "double-bounce"):
+    for name in ("postmaster", "MAILER-DAEMON"):
         assert local.outcome(name) == [f"{name} sent 2.0.0 discarded"]
         local.m.wait_log(f"warning: required alias not found: {name.lower()}")

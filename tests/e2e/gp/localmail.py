@@ -4,7 +4,9 @@ import os
 import re
 import time
 
-MESSAGE = "From: s@client.test\nTo: list@client.test\nSubject: t\n\nhello\nFrom here\n>From there\n.dot\n"
+HEADERS = ("From: s@client.test\nTo: list@client.test\nSubject: t\n"
+           "Message-Id: <1@client.test>\nDate: Mon, 23 Nov 2026 06:00:00 +0000\n\n")
+MESSAGE = HEADERS + "hello\nFrom here\n>From there\n.dot\n"
 
 
 class Local:
@@ -51,6 +53,14 @@ class Local:
         """A file that a command or delivery made in the work directory."""
         with open(f"{self.work}/{name}") as f:
             return f.read()
+
+    def reconfigure(self, **main):
+        """Change settings while it runs."""
+        count = len(self.m.log("master", "reload -- version")) + 1
+        self.m.configure(main)
+        self.m.reload()
+        self.m.wait_log("reload -- version", count=count, program="master")
+        time.sleep(0.4)  # services of before are still ending
 
     def send(self, rcpt, sender="s@client.test", message=MESSAGE):
         """One message to one recipient. Returns its queue id."""
