@@ -424,8 +424,10 @@ def _unpack_peer():
     with open(place + ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(f"{place}/etc/dynamicmaps.cf"):
-            done = subprocess.run(["sh", PEER_SCRIPT, "setup", place, "2525", "2526"],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            setup = f"sh '{PEER_SCRIPT}' setup '{place}' 2525 2526"
+            done = subprocess.run(["sh", "-c", f"{setup} || {{ apt-get update && {setup}; }}"],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
             if done.returncode != 0:
                 return None
         lib = f"{place}/root/usr/lib"
