@@ -252,7 +252,7 @@ static void run(struct local_delivery *ld, const struct local_step *step,
     const char *text;
     int status;
 
-    mailbox_copy_init(&copy, &message, MAILBOX_FROM_LINE | MAILBOX_BLANK_END);
+    mailbox_copy_init(&copy, &message, MAILBOX_FROM_LINE);
     outcome = user_command_feed(&rights->ids, &uc, next_piece, &copy, &output, &status);
     text = one_line(ld, &output);
     if (copy.failed)

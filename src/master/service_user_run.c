@@ -105,22 +105,26 @@ static void split_words(char *text, const char **argv, size_t *argc)
         argv[(*argc)++] = word;
 }
 
-/* In the child. argv points into memory that lives until exec. */
-static void shell_argv(const struct user_command *command, const char **argv)
+/* In the child. argv points into memory that lives until exec. Returns what to
+ * execute. */
+static const char *shell_argv(const struct user_command *command, const char **argv)
 {
+    const char *program = NULL;
     size_t argc = 0;
 
     if (command->shell && *command->shell) {
         split_words(xstrdup(command->shell), argv, &argc);
         argv[argc++] = command->shell_command;
     } else if (needs_shell(command->shell_command)) {
-        argv[argc++] = "/bin/sh";
+        program = "/bin/sh";
+        argv[argc++] = "sh";
         argv[argc++] = "-c";
         argv[argc++] = command->shell_command;
     } else {
         split_words(xstrdup(command->shell_command), argv, &argc);
     }
     argv[argc] = NULL;
+    return program ? program : argv[0];
 }
 
 _Noreturn static void child_failed(const char *what, const char *name)
@@ -159,6 +163,7 @@ _Noreturn static void run_program(const struct user_ids *ids,
 {
     const char *shell_words[ARGS_MAX + 4];
     const char *const *argv = command->argv;
+    const char *program = argv ? argv[0] : NULL;
 
     place_descriptors(in_fd, command->stdout_fd >= 0 ? command->stdout_fd : capture_fd,
                       capture_fd);
@@ -168,17 +173,17 @@ _Noreturn static void run_program(const struct user_ids *ids,
     if (command->cwd && chdir(command->cwd) < 0)
         child_failed("cannot change directory to", command->cwd);
     if (command->shell_command) {
-        shell_argv(command, shell_words);
+        program = shell_argv(command, shell_words);
         argv = shell_words;
     }
-    if (!argv[0]) {
+    if (!program) {
         errno = ENOENT;
         child_failed("cannot execute", "an empty command");
     }
     close_range(3, ~0U, 0);
     environ = (char **)command->env;
-    execvp(argv[0], (char *const *)argv);
-    child_failed("cannot execute", argv[0]);
+    execvp(program, (char *const *)argv);
+    child_failed("cannot execute", program);
 }
 
 struct command_pipes {
