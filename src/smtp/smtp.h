@@ -25,7 +25,10 @@ struct smtp_params {
     int64_t mx_address_limit, mx_session_limit;
     int64_t cache_time, reuse_time_limit, reuse_count_limit;
     int64_t line_length_limit;
+    const char *pix_workarounds;
+    int64_t pix_threshold_time, pix_delay_time;
     bool cache_on_demand;
+    bool balance_inet_protocols;
     bool randomize_addresses;
     bool skip_5xx_greeting;
     bool skip_quit_response;
@@ -41,20 +44,25 @@ struct smtp_agent {
     struct smtp_params p;
     struct deliver *deliver;
     struct local_host *local;
-    struct list cached;      /* parked sessions, most recent first */
+    struct list cached; /* parked sessions, most recent first */
     size_t cached_count;
 };
 
 /* One place to try. */
 struct smtp_host {
     const char *name;
-    struct net_addr addr;    /* AF_UNIX for LMTP over UNIX sockets */
+    struct net_addr addr; /* AF_UNIX for LMTP over UNIX sockets */
     unsigned pref;
 };
 
 enum smtp_feature {
-    FEATURE_ESMTP = 1, FEATURE_PIPELINING = 2, FEATURE_SIZE = 4, FEATURE_8BITMIME = 8,
-    FEATURE_DSN = 16, FEATURE_ENHANCED = 32, FEATURE_SMTPUTF8 = 64,
+    FEATURE_ESMTP = 1,
+    FEATURE_PIPELINING = 2,
+    FEATURE_SIZE = 4,
+    FEATURE_8BITMIME = 8,
+    FEATURE_DSN = 16,
+    FEATURE_ENHANCED = 32,
+    FEATURE_SMTPUTF8 = 64,
 };
 
 struct smtp_session {
@@ -62,27 +70,27 @@ struct smtp_session {
     struct loop_timer cache_timer;
     struct smtp_agent *agent;
     struct stream *stream;
-    char *key;               /* destination it may be reused for */
-    char *host;              /* "host" */
-    char *namaddr;           /* "host[addr]" */
-    char *relay;             /* "host[addr]:port" */
+    char *key;     /* destination it may be reused for */
+    char *host;    /* "host" */
+    char *addr;    /* "addr" */
+    char *namaddr; /* "host[addr]" */
+    char *relay;   /* "host[addr]:port" */
     unsigned features;
-    int64_t size_limit;      /* 0: none announced */
-    int64_t expires;         /* no reuse after this deadline */
-    int uses;                /* deliveries begun */
-    bool dead;               /* do not reuse, do not send QUIT */
+    int64_t size_limit; /* 0: none announced */
+    int64_t expires;    /* no reuse after this deadline */
+    int uses;           /* deliveries begun */
+    bool dead;          /* not in a state to talk: no reuse, no QUIT */
+    bool ending;        /* the server said 421: no reuse */
+    bool only_host;     /* its destination had no other */
+    bool helo_only;     /* PIX workarounds */
+    bool delay_dot;
+    bool warned_sync;   /* the warning about pipelining was given */
 };
 
 struct smtp_reply {
-    int code;                /* 0: none */
+    int code; /* 0: none */
     char status[DSN_STATUS_LEN];
-    const char *text;        /* whole reply, lines joined by a space */
-};
-
-/* A problem with a session or a host, as the recipients' delivery status. */
-struct smtp_trouble {
-    struct dsn dsn;
-    bool dead;               /* the session cannot be used any more */
+    const char *text; /* whole reply, lines joined by a space */
 };
 
 /* The delivery under way. */
@@ -91,12 +99,12 @@ struct smtp_delivery {
     struct deliver_request *req;
     struct arena *arena;
     struct smtp_session *session;
-    const char *relay;       /* of the host tried last; "none" before */
-    struct smtp_trouble trouble; /* why recipients are still left */
-    bool have_trouble;
-    bool got_through;        /* some host talked to us */
-    bool final_host;         /* nothing more to try after this one */
-    size_t left;             /* recipients without a final result */
+    const char *relay; /* of the last host that was connected to; "none" before */
+    struct dsn trouble; /* why recipients are still left; reason NULL: not known */
+    bool connect_failed; /* at the last host */
+    bool got_through;    /* some host talked to us */
+    bool final_host;  /* nothing more to try after this one */
+    size_t left;      /* recipients without a final result */
 };
 
 /* smtp_params.c */
@@ -119,12 +127,18 @@ bool smtp_read_reply(struct smtp_delivery *d, struct smtp_session *s, int64_t ti
                      const char *doing, struct smtp_reply *reply_out);
 /* "host H said: reply (in reply to CMD command)" */
 void smtp_said(struct smtp_delivery *d, struct smtp_session *s,
-               const struct smtp_reply *reply, const char *command, struct dsn *dsn_out);
+               const struct smtp_reply *reply, const char *command,
+               struct dsn *dsn_out);
 void smtp_set_trouble(struct smtp_delivery *d, const char *status, const char *reason);
 
 /* smtp_transaction.c: one message over one session. Recipients that got a final
  * answer are reported. False: the session is dead. */
 bool smtp_transaction(struct smtp_delivery *d, struct smtp_session *s);
+
+/* smtp_pix.c: for a greeting as certain firewalls garble it, log and switch on the
+ * workarounds of smtp_pix_workarounds. True: use HELO. */
+bool smtp_pix_disables_esmtp(struct smtp_delivery *d, struct smtp_session *s,
+                             const char *greeting);
 
 /* smtp_content.c */
 enum stream_status smtp_send_content(struct smtp_delivery *d, struct smtp_session *s,

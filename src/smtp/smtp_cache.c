@@ -41,7 +41,7 @@ static bool may_be_reused(const struct smtp_session *s)
 {
     const struct smtp_params *p = &s->agent->p;
 
-    return !s->dead && p->cache_time > 0 && loop_now() < s->expires &&
+    return !s->dead && !s->ending && p->cache_time > 0 && loop_now() < s->expires &&
            (p->reuse_count_limit == 0 || s->uses <= p->reuse_count_limit) &&
            s->agent->cached_count < CACHE_MAX && !s->agent->svc->retiring;
 }

@@ -1,6 +1,7 @@
 #include "smtp/smtp.h"
 
 #include "global/rec.h"
+#include "util/msg.h"
 
 /* Output while content is sent: few writes, little memory per session. */
 #define CONTENT_BUFFER (64 * 1024)
@@ -16,11 +17,17 @@ static enum stream_status send_line(struct smtp_session *s, struct span line,
 
 /* A line beyond the limit is broken with CR LF SPACE (RFC 5322, 2.1.1: 998). */
 static enum stream_status send_record(struct smtp_delivery *d, struct smtp_session *s,
-                                      struct span data, int type, size_t *column)
+                                      struct span data, int type, size_t *column,
+                                      bool *broken_out)
 {
     size_t limit = (size_t)d->agent->p.line_length_limit;
     enum stream_status st = STREAM_OK;
 
+    if (limit > 0 && *column + data.len > limit && !*broken_out) {
+        *broken_out = true;
+        msg_info("%s: breaking line > %zu bytes with <CR><LF>SPACE", d->req->queue_id,
+                 limit);
+    }
     while (limit > 0 && *column + data.len > limit && st == STREAM_OK) {
         size_t room = limit - *column;
 
@@ -42,6 +49,7 @@ enum stream_status smtp_send_content(struct smtp_delivery *d, struct smtp_sessio
     struct span data;
     enum stream_status st = STREAM_OK;
     size_t column = 0;
+    bool broken = false;
     int type;
 
     *read_error_out = false;
@@ -52,7 +60,7 @@ enum stream_status smtp_send_content(struct smtp_delivery *d, struct smtp_sessio
     while (st == STREAM_OK) {
         type = rec_read(&reader, &data);
         if (type == REC_LINE || type == REC_FILTER_OR_CONT) {
-            st = send_record(d, s, data, type, &column);
+            st = send_record(d, s, data, type, &column, &broken);
         } else if (type == REC_EXTRACTED) {
             break;
         } else if (type != REC_PADDING && type != REC_POINTER) {

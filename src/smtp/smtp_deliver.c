@@ -4,11 +4,26 @@
 
 #include "util/msg.h"
 
-static void note_skipped_host(struct smtp_delivery *d)
+static void report_rest(struct smtp_delivery *d)
 {
-    if (d->have_trouble && !d->final_host)
-        msg_info("%s%s%s", d->got_through ? d->req->queue_id : "",
-                 d->got_through ? ": " : "", d->trouble.dsn.reason);
+    gettimeofday(&d->req->deliver_done, NULL);
+    if (d->req->conn_done.tv_sec == 0) /* all the time went into connecting */
+        d->req->conn_done = d->req->deliver_done;
+    for (size_t i = 0; i < d->req->env.rcpt_len; i++)
+        if (!deliver_rcpt_is_reported(d->req, i))
+            deliver_status(d->agent->deliver, d->req, i, d->relay, &d->trouble);
+    d->left = 0;
+}
+
+/* A host could not be talked to, or a session broke. What is permanent is the answer
+ * for all recipients; the rest may do better at the next host, and the last one's
+ * trouble is told by report_rest. */
+static void host_failed(struct smtp_delivery *d)
+{
+    if (d->trouble.status[0] == '5')
+        report_rest(d);
+    else if (!d->final_host)
+        msg_info("%s: %s", d->req->queue_id, d->trouble.reason);
 }
 
 static void begin_session(struct smtp_delivery *d, struct smtp_session *s)
@@ -31,6 +46,14 @@ static void end_session(struct smtp_delivery *d, struct smtp_session *s, bool he
         smtp_session_quit(s);
 }
 
+static bool deliver_over(struct smtp_delivery *d, struct smtp_session *s)
+{
+    bool healthy = smtp_transaction(d, s);
+
+    end_session(d, s, healthy);
+    return healthy;
+}
+
 /* A parked connection: when it turns out to be gone the hosts are tried afresh. */
 static void try_parked(struct smtp_delivery *d)
 {
@@ -41,9 +64,29 @@ static void try_parked(struct smtp_delivery *d)
     s = smtp_cache_take(d->agent, d->req->nexthop);
     if (!s)
         return;
+    d->final_host = s->only_host;
+    d->trouble.reason = NULL;
     begin_session(d, s);
-    end_session(d, s, smtp_transaction(d, s));
+    deliver_over(d, s);
     d->req->conn_use = 0;
+}
+
+static void try_host(struct smtp_delivery *d, const struct smtp_host *host,
+                     bool only_host, int64_t *sessions)
+{
+    struct smtp_session *s;
+
+    d->trouble.reason = NULL;
+    s = smtp_session_open(d, host);
+    if (s) {
+        ++*sessions;
+        s->only_host = only_host;
+        begin_session(d, s);
+        if (!deliver_over(d, s))
+            host_failed(d);
+    } else if (!d->connect_failed) {
+        host_failed(d);
+    }
 }
 
 static void try_hosts(struct smtp_delivery *d, const struct smtp_host *hosts,
@@ -52,25 +95,14 @@ static void try_hosts(struct smtp_delivery *d, const struct smtp_host *hosts,
     const struct smtp_params *p = &d->agent->p;
     int64_t sessions = 0;
 
-    if (p->mx_address_limit > 0 && count > (size_t)p->mx_address_limit)
-        count = (size_t)p->mx_address_limit;
     for (size_t i = 0; i < count && d->left > 0 && !fiber_cancelled(); i++) {
-        struct smtp_session *s;
+        bool last = i + 1 == count ||
+                    (p->mx_session_limit > 0 && sessions + 1 == p->mx_session_limit);
 
         if (p->mx_session_limit > 0 && sessions >= p->mx_session_limit)
             return;
-        d->have_trouble = false;
-        d->final_host = last_site && (i + 1 == count ||
-                                      (p->mx_session_limit > 0 &&
-                                       sessions + 1 == p->mx_session_limit));
-        s = smtp_session_open(d, &hosts[i]);
-        if (s) {
-            sessions++;
-            begin_session(d, s);
-            end_session(d, s, smtp_transaction(d, s));
-        }
-        if (d->left > 0)
-            note_skipped_host(d);
+        d->final_host = last_site && last;
+        try_host(d, &hosts[i], count == 1 && last_site, &sessions);
     }
 }
 
@@ -99,16 +131,6 @@ static void try_sites(struct smtp_delivery *d)
         try_site(d, sites[i], i + 1 == count);
 }
 
-static void report_rest(struct smtp_delivery *d)
-{
-    if (!d->have_trouble)
-        smtp_set_trouble(d, "4.3.0", "delivery was interrupted");
-    gettimeofday(&d->req->deliver_done, NULL);
-    for (size_t i = 0; i < d->req->env.rcpt_len; i++)
-        if (!deliver_rcpt_is_reported(d->req, i))
-            deliver_status(d->agent->deliver, d->req, i, d->relay, &d->trouble.dsn);
-}
-
 void smtp_deliver(struct deliver *deliver, struct deliver_request *req, void *arg)
 {
     struct smtp_delivery d = {.agent = arg,
@@ -123,8 +145,10 @@ void smtp_deliver(struct deliver *deliver, struct deliver_request *req, void *ar
     if (d.left > 0)
         try_sites(&d);
     if (d.left > 0) {
+        if (!d.trouble.reason)
+            smtp_set_trouble(&d, "4.3.0", "delivery was interrupted");
         report_rest(&d);
-        if (!d.got_through && d.trouble.dsn.status[0] == '4')
-            deliver_concurrency_failure(req, &d.trouble.dsn);
+        if (!d.got_through && d.trouble.status[0] == '4')
+            deliver_concurrency_failure(req, &d.trouble);
     }
 }

@@ -28,8 +28,14 @@ void smtp_params_init(struct smtp_params *p, const struct config *cfg, bool lmtp
     PICK(skip_quit_response);
     PICK(defer_if_no_mx_address_found);
     PICK(send_dummy_mail_auth);
-    p->quote_envelope = lmtp ? cfg->lmtp_quote_rfc821_envelope
-                             : cfg->smtp_quote_rfc821_envelope;
+    PICK(balance_inet_protocols);
+    PICK(pix_workarounds);
+    p->quote_envelope =
+        lmtp ? cfg->lmtp_quote_rfc821_envelope : cfg->smtp_quote_rfc821_envelope;
+    p->pix_threshold_time = lmtp ? cfg->lmtp_pix_workaround_threshold_time
+                                 : cfg->smtp_pix_workaround_threshold_time;
+    p->pix_delay_time = lmtp ? cfg->lmtp_pix_workaround_delay_time
+                             : cfg->smtp_pix_workaround_delay_time;
     p->helo_timeout = lmtp ? cfg->lmtp_lhlo_timeout : cfg->smtp_helo_timeout;
     p->helo_name = lmtp ? cfg->lmtp_lhlo_name : cfg->smtp_helo_name;
     p->cache_time = lmtp ? cfg->lmtp_connection_cache_time_limit

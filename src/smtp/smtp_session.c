@@ -27,6 +27,7 @@ static struct smtp_session *session_new(struct smtp_agent *agent,
     s->host = xstrdup(host->name);
     s->key = xstrdup("");
     net_addr_host(&host->addr, addr);
+    s->addr = xstrdup(addr);
     s->namaddr = printf_dup("%s[%s]", host->name, addr);
     s->relay = host->addr.sa.sa_family == AF_UNIX
                    ? xstrdup(s->namaddr)
@@ -39,6 +40,7 @@ static void session_free(struct smtp_session *s)
 {
     stream_free(s->stream);
     free(s->host);
+    free(s->addr);
     free(s->namaddr);
     free(s->relay);
     free(s->key);
@@ -51,8 +53,8 @@ void smtp_session_quit(struct smtp_session *s)
     struct span line;
 
     if (!s->dead && s->stream) {
-        ssize_t sent = send(stream_fd(s->stream), "QUIT\r\n", 6,
-                            MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t sent =
+            send(stream_fd(s->stream), "QUIT\r\n", 6, MSG_DONTWAIT | MSG_NOSIGNAL);
 
         if (sent == 6 && !s->agent->p.skip_quit_response && fiber_self()) {
             stream_set_timeout(s->stream, s->agent->p.quit_timeout * 1000);
@@ -65,8 +67,10 @@ void smtp_session_quit(struct smtp_session *s)
 static bool connect_failed(struct smtp_delivery *d, struct smtp_session *s,
                            const char *why)
 {
-    smtp_set_trouble(d, "4.4.1", arena_printf(d->arena, "connect to %s: %s", s->relay,
-                                              why));
+    smtp_set_trouble(d, "4.4.1",
+                     arena_printf(d->arena, "connect to %s: %s", s->relay, why));
+    msg_info("%s", d->trouble.reason);
+    d->connect_failed = true;
     s->dead = true;
     return false;
 }
@@ -103,13 +107,21 @@ static bool open_connection(struct smtp_delivery *d, struct smtp_session *s,
     return false;
 }
 
+static bool connect_host(struct smtp_delivery *d, struct smtp_session *s,
+                         const struct smtp_host *host)
+{
+    if (!open_connection(d, s, host))
+        return false;
+    d->relay = arena_str(d->arena, s->relay);
+    return true;
+}
+
 static bool refused(struct smtp_delivery *d, struct smtp_session *s,
                     const struct smtp_reply *reply)
 {
-    smtp_said(d, s, reply, "initial server greeting", &d->trouble.dsn);
-    d->trouble.dsn.reason = arena_printf(d->arena, "host %s refused to talk to me: %s",
+    smtp_said(d, s, reply, "initial server greeting", &d->trouble);
+    d->trouble.reason = arena_printf(d->arena, "host %s refused to talk to me: %s",
                                          s->namaddr, reply->text);
-    d->have_trouble = true;
     return false;
 }
 
@@ -123,11 +135,12 @@ static bool read_greeting(struct smtp_delivery *d, struct smtp_session *s)
     if (reply.code / 100 == 2) {
         if (strcasestr(reply.text, "ESMTP"))
             s->features |= FEATURE_ESMTP;
+        s->helo_only = smtp_pix_disables_esmtp(d, s, reply.text);
         return true;
     }
     refused(d, s, &reply);
     if (reply.code / 100 == 5 && s->agent->p.skip_5xx_greeting)
-        d->trouble.dsn.status[0] = '4';
+        d->trouble.status[0] = '4';
     return false;
 }
 
@@ -156,19 +169,33 @@ static bool is_discarded(const struct smtp_session *s, struct span word)
     return false;
 }
 
+/* SIZE without a number, or 0, means that there is no limit (RFC 1870, 4). The peer of
+ * a 0 does not expect to be told sizes. */
+static void note_size(struct smtp_session *s, struct span value)
+{
+    uint64_t size;
+
+    if (!span_u64(value, &size) || size > INT64_MAX) {
+        msg_warn("bad %s SIZE limit \"%.*s\" from %s",
+                 s->agent->p.lmtp ? "LHLO" : "EHLO", SPAN_ARG(value), s->relay);
+        return;
+    }
+    s->size_limit = (int64_t)size;
+    if (size == 0)
+        s->features &= ~(unsigned)FEATURE_SIZE;
+}
+
 static void note_keyword(struct smtp_session *s, struct span line)
 {
     struct span rest = line, word, value;
-    uint64_t size;
 
     if (!span_token(&rest, " =\t", &word) || is_discarded(s, word))
         return;
     for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
         if (span_ieq_str(word, keywords[i].word))
             s->features |= keywords[i].feature;
-    if (span_ieq_str(word, "SIZE") && span_token(&rest, " \t", &value) &&
-        span_u64(value, &size) && size < INT64_MAX)
-        s->size_limit = (int64_t)size;
+    if (span_ieq_str(word, "SIZE") && span_token(&rest, " \t", &value))
+        note_size(s, value);
 }
 
 /* The joined reply text is "250-host 250-WORD args 250 WORD": a code starts a line. */
@@ -210,14 +237,16 @@ static bool say_hello(struct smtp_delivery *d, struct smtp_session *s)
     const struct smtp_params *p = &s->agent->p;
     struct smtp_reply reply;
 
-    if (p->lmtp || (!p->never_ehlo && (p->always_ehlo || s->features & FEATURE_ESMTP))) {
+    if (p->lmtp || (!s->helo_only && !p->never_ehlo &&
+                    (p->always_ehlo || s->features & FEATURE_ESMTP))) {
         if (!hello(d, s, p->lmtp ? "LHLO" : "EHLO", &reply))
             return false;
         if (reply.code / 100 == 2) {
+            s->features |= FEATURE_ESMTP;
             note_keywords(s, reply.text);
             return true;
         }
-        if (p->lmtp || reply.code / 100 != 5 || s->dead)
+        if (p->lmtp || s->ending)
             return refused(d, s, &reply);
     }
     s->features = 0;
@@ -231,8 +260,9 @@ struct smtp_session *smtp_session_open(struct smtp_delivery *d,
 {
     struct smtp_session *s = session_new(d->agent, host);
 
-    d->relay = arena_str(d->arena, s->relay);
-    if (open_connection(d, s, host) && read_greeting(d, s) && say_hello(d, s)) {
+    d->connect_failed = false;
+    d->relay = "none";
+    if (connect_host(d, s, host) && read_greeting(d, s) && say_hello(d, s)) {
         d->got_through = true;
         return s;
     }

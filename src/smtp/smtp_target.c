@@ -101,12 +101,13 @@ static void add_addresses(struct target *t, struct span name, unsigned pref)
 {
     struct span rest = span_str(t->d->agent->p.host_lookup), how;
     struct net_addr addr;
+    size_t before = t->count;
 
     if (net_addr_parse(name, t->port, &addr)) {
         add_host(t, name, &addr, pref);
         return;
     }
-    while (span_token(&rest, ", \t", &how) && t->count == 0) {
+    while (span_token(&rest, ", \t", &how) && t->count == before) {
         if (span_ieq_str(how, "native") || t->d->agent->cfg->disable_dns_lookups)
             add_addresses_native(t, name, pref);
         else
@@ -116,9 +117,9 @@ static void add_addresses(struct target *t, struct span name, unsigned pref)
 
 static void null_mx(struct target *t, struct span domain)
 {
-    trouble(t, "5.1.0", arena_printf(t->d->arena,
-                                     "Domain %.*s does not accept mail (nullMX)",
-                                     SPAN_ARG(domain)));
+    trouble(t, "5.1.0",
+            arena_printf(t->d->arena, "Domain %.*s does not accept mail (nullMX)",
+                         SPAN_ARG(domain)));
 }
 
 /* A host that finds itself among the MX hosts may only use better ones (RFC 5321, 5.1).
@@ -145,8 +146,9 @@ static void drop_own_and_worse(struct target *t, struct span domain)
             t->hosts[kept++] = t->hosts[i];
     t->count = kept;
     if (kept == 0)
-        trouble(t, "5.4.6", arena_printf(t->d->arena, "mail for %.*s loops back to myself",
-                                         SPAN_ARG(domain)));
+        trouble(t, "5.4.6",
+                arena_printf(t->d->arena, "mail for %.*s loops back to myself",
+                             SPAN_ARG(domain)));
 }
 
 static void add_by_mx(struct target *t, struct span domain)
@@ -164,7 +166,7 @@ static void add_by_mx(struct target *t, struct span domain)
             if (r->target.len > 0)
                 add_addresses(t, r->target, r->pref);
         if (t->count == 0 && t->d->agent->p.defer_if_no_mx_address_found)
-            t->d->trouble.dsn.status[0] = '4';
+            t->d->trouble.status[0] = '4';
         return;
     case DNS_NODATA:
     case DNS_NOTFOUND:
@@ -195,7 +197,8 @@ static bool is_preferred(const struct target *t, const struct smtp_host *host)
 {
     const char *preference = t->d->agent->p.address_preference;
 
-    return (strcasecmp(preference, "ipv6") == 0 && host->addr.sa.sa_family == AF_INET6) ||
+    return (strcasecmp(preference, "ipv6") == 0 &&
+            host->addr.sa.sa_family == AF_INET6) ||
            (strcasecmp(preference, "ipv4") == 0 && host->addr.sa.sa_family == AF_INET);
 }
 
@@ -234,8 +237,8 @@ static bool set_port(struct target *t, struct span text)
 
     if (net_port_lookup(port, &t->port))
         return true;
-    trouble(t, "4.3.5", arena_printf(t->d->arena, "unknown service: %.*s/tcp",
-                                     SPAN_ARG(port)));
+    trouble(t, "4.3.5",
+            arena_printf(t->d->arena, "unknown service: %.*s/tcp", SPAN_ARG(port)));
     return false;
 }
 
@@ -255,8 +258,9 @@ size_t smtp_target_hosts(struct smtp_delivery *d, struct span nexthop,
     if (d->agent->p.lmtp && span_starts(nexthop, SPAN_LIT("inet:")))
         nexthop = span_skip(nexthop, 5);
     if (!net_split_hostport(nexthop, &host, &port) || host.len == 0) {
-        trouble(&t, "4.3.5", arena_printf(d->arena, "invalid next-hop destination: %.*s",
-                                          SPAN_ARG(nexthop)));
+        trouble(&t, "4.3.5",
+                arena_printf(d->arena, "invalid next-hop destination: %.*s",
+                             SPAN_ARG(nexthop)));
         return 0;
     }
     if (!set_port(&t, port))
@@ -271,8 +275,8 @@ size_t smtp_target_hosts(struct smtp_delivery *d, struct span nexthop,
     } else {
         add_addresses(&t, host, 0);
     }
-    if (t.count == 0 && t.failed_for_now && d->trouble.dsn.status[0] == '5')
-        d->trouble.dsn.status[0] = '4';
+    if (t.count == 0 && t.failed_for_now && d->trouble.status[0] == '5')
+        d->trouble.status[0] = '4';
     arrange(&t);
     return t.count;
 }

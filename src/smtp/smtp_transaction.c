@@ -9,7 +9,8 @@
 struct transaction {
     struct smtp_delivery *d;
     struct smtp_session *s;
-    bool *accepted;       /* by recipient */
+    bool *accepted; /* by recipient */
+    bool *asked;    /* by recipient: RCPT was sent */
     size_t accepted_count;
     bool pipelining;
     bool lost;
@@ -112,24 +113,38 @@ static bool pending(const struct transaction *t, size_t i)
     return !deliver_rcpt_is_reported(t->d->req, i);
 }
 
-/* Report a recipient, or leave it for the next host when that may help. */
+/* What fails for now at one host may succeed at the next one. */
+static bool may_move_on(const struct transaction *t, const struct dsn *dsn)
+{
+    return dsn->status[0] == '4' && !t->d->final_host;
+}
+
+static void leave_for_next_host(struct transaction *t, const struct dsn *dsn)
+{
+    msg_info("%s: %s", t->d->req->queue_id, dsn->reason);
+    t->d->trouble = *dsn;
+}
+
 static void rcpt_result(struct transaction *t, size_t i, const struct dsn *dsn)
 {
     struct smtp_delivery *d = t->d;
 
-    gettimeofday(&d->req->deliver_done, NULL);
-    if (dsn->status[0] == '4' && !d->final_host) {
-        msg_info("%s: %s", d->req->queue_id, dsn->reason);
-        d->trouble.dsn = *dsn;
-        d->have_trouble = true;
+    if (may_move_on(t, dsn)) {
+        leave_for_next_host(t, dsn);
         return;
     }
+    gettimeofday(&d->req->deliver_done, NULL);
     deliver_status(d->agent->deliver, d->req, i, t->s->relay, dsn);
     d->left--;
 }
 
-static void all_results(struct transaction *t, const struct dsn *dsn, bool accepted_only)
+static void all_results(struct transaction *t, const struct dsn *dsn,
+                        bool accepted_only)
 {
+    if (may_move_on(t, dsn)) {
+        leave_for_next_host(t, dsn);
+        return;
+    }
     for (size_t i = 0; i < t->d->req->env.rcpt_len; i++)
         if (pending(t, i) && (!accepted_only || t->accepted[i]))
             rcpt_result(t, i, dsn);
@@ -171,9 +186,6 @@ static bool take_rcpt_reply(struct transaction *t, size_t i)
         return true;
     }
     smtp_said(t->d, t->s, &reply, "RCPT TO command", &dsn);
-    /* 552 is how old servers say "too many recipients" (RFC 5321, 4.5.3.1.10). */
-    if (reply.code == 552)
-        dsn.status[0] = '4';
     rcpt_result(t, i, &dsn);
     return true;
 }
@@ -183,12 +195,15 @@ static bool take_data_reply(struct transaction *t)
     struct smtp_reply reply;
     struct dsn dsn;
 
-    if (!read_reply(t, t->d->agent->p.data_init_timeout, "sending DATA command", &reply))
+    if (!read_reply(t, t->d->agent->p.data_init_timeout, "sending DATA command",
+                    &reply))
         return false;
     if (reply.code / 100 == 3)
         return true;
     if (t->accepted_count > 0) {
         smtp_said(t->d, t->s, &reply, "DATA command", &dsn);
+        if (reply.code / 100 == 2)
+            dsn.reason = arena_printf(t->d->arena, "Protocol error: %s", dsn.reason);
         all_results(t, &dsn, true);
     }
     return false;
@@ -196,8 +211,11 @@ static bool take_data_reply(struct transaction *t)
 
 static void sent(struct transaction *t, size_t i, const struct smtp_reply *reply)
 {
-    struct dsn dsn = {.action = "relayed", .reason = reply->text, .diag_type = "smtp",
-                      .diag_text = reply->text, .mta_type = "dns"};
+    struct dsn dsn = {.action = "relayed",
+                      .reason = reply->text,
+                      .diag_type = "smtp",
+                      .diag_text = reply->text,
+                      .mta_type = "dns"};
 
     memcpy(dsn.status, reply->status, sizeof dsn.status);
     dsn.mta_name = t->s->host;
@@ -215,18 +233,20 @@ static bool take_final_reply(struct transaction *t, size_t i, bool all)
     struct dsn dsn;
 
     if (!read_reply(t, t->d->agent->p.data_done_timeout,
-                    "sending end of data -- message may be sent more than once", &reply))
+                    "sending end of data -- message may be sent more than once",
+                    &reply))
         return false;
-    if (reply.code / 100 != 2)
-        smtp_said(t->d, t->s, &reply, "end of DATA command", &dsn);
-    for (size_t k = all ? 0 : i; k < (all ? t->d->req->env.rcpt_len : i + 1); k++) {
-        if (!pending(t, k) || !t->accepted[k])
-            continue;
-        if (reply.code / 100 == 2)
-            sent(t, k, &reply);
-        else
-            rcpt_result(t, k, &dsn);
+    if (reply.code / 100 == 2) {
+        for (size_t k = all ? 0 : i; k < (all ? t->d->req->env.rcpt_len : i + 1); k++)
+            if (pending(t, k) && t->accepted[k])
+                sent(t, k, &reply);
+        return true;
     }
+    smtp_said(t->d, t->s, &reply, "end of DATA command", &dsn);
+    if (all)
+        all_results(t, &dsn, true);
+    else
+        rcpt_result(t, i, &dsn);
     return true;
 }
 
@@ -239,6 +259,16 @@ static bool take_final_replies(struct transaction *t)
         if (t->accepted[i] && pending(t, i) && !take_final_reply(t, i, false))
             return false;
     return true;
+}
+
+/* What was sent so far must leave in packets of its own: that is the point. */
+static enum stream_status wait_before_dot(struct transaction *t)
+{
+    enum stream_status st = stream_flush(t->s->stream);
+
+    if (st == STREAM_OK && fiber_sleep(t->d->agent->p.pix_delay_time * 1000) != WAIT_READY)
+        st = STREAM_CANCELLED;
+    return st;
 }
 
 static bool send_content(struct transaction *t)
@@ -254,6 +284,8 @@ static bool send_content(struct transaction *t)
         t->s->dead = true;
         return false;
     }
+    if (st == STREAM_OK && t->s->delay_dot)
+        st = wait_before_dot(t);
     if (st == STREAM_OK)
         st = stream_write(t->s->stream, ".\r\n", 3);
     if (st == STREAM_OK)
@@ -264,37 +296,56 @@ static bool send_content(struct transaction *t)
     return smtp_lost(d, t->s, st, "sending message body");
 }
 
-static void send_all(struct transaction *t)
+/* Commands in flight: a server that does not read on before its replies are read
+ * must not be able to block us. */
+#define PIPELINE_WINDOW 200
+
+static size_t next_pending(const struct transaction *t, size_t i)
+{
+    while (i < t->d->req->env.rcpt_len && !pending(t, i))
+        i++;
+    return i;
+}
+
+/* Send RCPTs from *next on while the window has room, and DATA after the last. */
+static void fill_pipeline(struct transaction *t, size_t *next, size_t *in_flight)
 {
     struct deliver_request *req = t->d->req;
 
-    send_mail(t);
-    for (size_t i = 0; i < req->env.rcpt_len; i++)
-        if (pending(t, i))
-            send_rcpt(t, &req->env.rcpts[i]);
-    stream_write_str(t->s->stream, "DATA\r\n");
+    if (*in_flight > 0 || *next > req->env.rcpt_len)
+        return;
+    while (*next < req->env.rcpt_len && *in_flight < PIPELINE_WINDOW) {
+        send_rcpt(t, &req->env.rcpts[*next]);
+        t->asked[*next] = true;
+        ++*in_flight;
+        *next = next_pending(t, *next + 1);
+    }
+    if (*next == req->env.rcpt_len) {
+        stream_write_str(t->s->stream, "DATA\r\n");
+        ++*next;
+    }
 }
 
 /* The whole dialog up to the reply to DATA: true when content may be sent. */
 static bool negotiate_pipelined(struct transaction *t)
 {
-    size_t count = t->d->req->env.rcpt_len;
-    bool *asked = arena_alloc(t->d->arena, count + 1);
+    size_t count = t->d->req->env.rcpt_len, next = next_pending(t, 0), in_flight = 0;
     bool mail_ok;
 
-    for (size_t i = 0; i < count; i++)
-        asked[i] = pending(t, i);
-    send_all(t);
+    send_mail(t);
+    fill_pipeline(t, &next, &in_flight);
     mail_ok = take_mail_reply(t);
     for (size_t i = 0; i < count && !t->lost; i++) {
         struct smtp_reply ignored;
 
-        if (!asked[i])
+        if (!t->asked[i])
             continue;
         if (mail_ok)
             take_rcpt_reply(t, i);
         else
             read_reply(t, t->d->agent->p.rcpt_timeout, "sending RCPT TO", &ignored);
+        in_flight--;
+        fill_pipeline(t, &next, &in_flight);
     }
     return !t->lost && take_data_reply(t);
 }
@@ -322,28 +373,44 @@ static bool negotiate_stepwise(struct transaction *t)
 static bool too_big(struct transaction *t)
 {
     const struct envelope *env = &t->d->req->env;
-    struct dsn dsn = {.status = "5.3.4", .action = "", .diag_type = "",
-                      .diag_text = "", .mta_type = "", .mta_name = ""};
+    struct dsn dsn = {.status = "5.3.4",
+                      .action = "",
+                      .diag_type = "",
+                      .diag_text = "",
+                      .mta_type = "",
+                      .mta_name = ""};
 
     if (t->s->size_limit <= 0 || env->content_size <= t->s->size_limit)
         return false;
-    dsn.reason = arena_printf(t->d->arena,
-                              "message size %lld exceeds size limit %lld of server %s",
-                              (long long)env->content_size, (long long)t->s->size_limit,
-                              t->s->namaddr);
+    dsn.reason = arena_printf(
+        t->d->arena, "message size %lld exceeds size limit %lld of server %s",
+        (long long)env->content_size, (long long)t->s->size_limit, t->s->namaddr);
     all_results(t, &dsn, false);
     return true;
 }
 
+/* Make the session fit for more mail; one that is not asked for more gets QUIT. */
 static bool reset(struct transaction *t)
 {
     struct smtp_reply reply;
 
-    if (t->s->dead)
-        return false;
+    if (t->s->ending)
+        return true;
     stream_write_str(t->s->stream, "RSET\r\n");
-    return read_reply(t, t->d->agent->p.rset_timeout, "sending RSET", &reply) &&
-           !t->s->dead;
+    if (!read_reply(t, t->d->agent->p.rset_timeout, "sending RSET", &reply))
+        return false;
+    t->s->ending |= reply.code / 100 != 2;
+    return true;
+}
+
+/* A server that takes content for nobody: an empty message ends it. */
+static bool end_empty(struct transaction *t)
+{
+    struct smtp_reply ignored;
+
+    stream_write_str(t->s->stream, ".\r\n");
+    return read_reply(t, t->d->agent->p.data_done_timeout, "sending end of data",
+                      &ignored);
 }
 
 bool smtp_transaction(struct smtp_delivery *d, struct smtp_session *s)
@@ -352,19 +419,14 @@ bool smtp_transaction(struct smtp_delivery *d, struct smtp_session *s)
     bool go;
 
     t.accepted = arena_alloc(d->arena, d->req->env.rcpt_len + 1);
+    t.asked = arena_alloc(d->arena, d->req->env.rcpt_len + 1);
     t.pipelining = s->features & FEATURE_PIPELINING;
     if (too_big(&t))
         return true;
     go = t.pipelining ? negotiate_pipelined(&t) : negotiate_stepwise(&t);
-    if (go && t.accepted_count == 0) {
-        /* The server wants content for nobody: an empty one ends it. */
-        struct smtp_reply ignored;
-
-        stream_write_str(s->stream, ".\r\n");
-        return read_reply(&t, d->agent->p.data_done_timeout, "sending end of data",
-                          &ignored) && !s->dead;
-    }
+    if (go && t.accepted_count == 0)
+        return end_empty(&t);
     if (!go)
         return !t.lost && reset(&t);
-    return send_content(&t) && take_final_replies(&t) && !s->dead;
+    return send_content(&t) && take_final_replies(&t);
 }
