@@ -42,7 +42,7 @@ struct addr_item {
     struct span internal; /* in arena; may be empty */
     bool in_angle;
     bool had_route; /* "@a,@b:" stood in front and is not part of internal */
-    bool adjacent; /* no ',' or ';' stands between it and the address before */
+    bool adjacent;  /* no ',' or ';' stands between it and the address before */
 };
 
 /* What else was met on the way. */

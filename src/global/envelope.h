@@ -10,14 +10,26 @@
 #include "util/arena.h"
 #include "util/frame.h"
 
-enum dsn_notify { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4,
-                  NOTIFY_DELAY = 8 };
+enum dsn_notify {
+    NOTIFY_NEVER = 1,
+    NOTIFY_SUCCESS = 2,
+    NOTIFY_FAILURE = 4,
+    NOTIFY_DELAY = 8
+};
 enum dsn_ret { RET_FULL = 1, RET_HDRS = 2 };
 enum sendopt {
-    SENDOPT_SMTPUTF8 = 1, SENDOPT_UTF8_HEADER = 2, SENDOPT_UTF8_SENDER = 4,
-    SENDOPT_UTF8_RCPT = 8, SENDOPT_TLS_NOT_REQUIRED = 16, SENDOPT_REQUIRETLS = 32,
+    SENDOPT_SMTPUTF8 = 1,
+    SENDOPT_UTF8_HEADER = 2,
+    SENDOPT_UTF8_SENDER = 4,
+    SENDOPT_UTF8_RCPT = 8,
+    SENDOPT_TLS_NOT_REQUIRED = 16,
+    SENDOPT_REQUIRETLS = 32,
 };
-enum trace_flag { TRACE_MTA_VERIFY = 256, TRACE_USER_VERIFY = 512, TRACE_RECORD = 1024 };
+enum trace_flag {
+    TRACE_MTA_VERIFY = 256,
+    TRACE_USER_VERIFY = 512,
+    TRACE_RECORD = 1024
+};
 
 struct recipient {
     const char *address;
@@ -28,25 +40,25 @@ struct recipient {
 };
 
 struct envelope {
-    const char *sender;    /* "" is the null sender */
+    const char *sender; /* "" is the null sender */
     struct timeval arrival;
     int64_t create_time;
-    int64_t data_offset;   /* of the first content record (behind M) */
-    int64_t data_size;     /* C field 1: X offset - data_offset */
-    int64_t content_size;  /* C field 5: message size as logged by qmgr */
-    int64_t rcpt_count;    /* C field 3 */
-    int qmgr_opts;         /* C field 4 */
+    int64_t data_offset;  /* of the first content record (behind M) */
+    int64_t data_size;    /* C field 1: X offset - data_offset */
+    int64_t content_size; /* C field 5: message size as logged by qmgr */
+    int64_t rcpt_count;   /* C field 3 */
+    int qmgr_opts;        /* C field 4 */
     int sendopts;
-    int64_t warn_time;     /* W record; 0 none */
+    int64_t warn_time; /* W record; 0 none */
     int64_t warn_offset;
-    const char *encoding;  /* "8bit", "7bit" or "" */
-    const char *filter;    /* content filter transport:nexthop or "" */
-    const char *redirect;  /* "" none */
+    const char *encoding; /* "8bit", "7bit" or "" */
+    const char *filter;   /* content filter transport:nexthop or "" */
+    const char *redirect; /* "" none */
     const char *full_name, *message_id;
     const char *envelope_id;
     int ret;
     int trace_flags;
-    const char *verp;      /* delimiters or "" */
+    const char *verp;            /* delimiters or "" */
     const char *rewrite_context; /* "local" or "remote" */
     const char *log_ident;
     const char *log_client_name, *log_client_address, *log_client_port;
@@ -72,7 +84,7 @@ enum envelope_status envelope_read(int fd, size_t max_rcpts, int64_t from_offset
 
 /* As frame attributes, and back. false: missing attribute. */
 void envelope_to_frame(const struct envelope *env, struct strbuf *sb);
-bool envelope_from_frame(struct span body, struct arena *arena, struct envelope *env_out,
-                         const char **missing_out);
+bool envelope_from_frame(struct span body, struct arena *arena,
+                         struct envelope *env_out, const char **missing_out);
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef GLOBAL_PATHS_H
 #define GLOBAL_PATHS_H
 
-#define MAIL_VERSION "3.11.0"
+#define MAIL_VERSION      "3.11.0"
 #define MAIL_RELEASE_DATE "20261101"
 
 #ifndef SYSCONFDIR

@@ -24,11 +24,11 @@
 #define QUEUE_TRACE    "trace"
 
 /* File modes that mean something. */
-#define QUEUE_MODE_READY    0700 /* complete, may be delivered */
-#define QUEUE_MODE_WRITING  0600
-#define QUEUE_MODE_CORRUPT  0400
-#define QUEUE_BIT_FLUSH     0040 /* retry now, as for postqueue -i */
-#define QUEUE_BIT_EXPIRE    0010 /* expire at the next attempt, postsuper -e */
+#define QUEUE_MODE_READY   0700 /* complete, may be delivered */
+#define QUEUE_MODE_WRITING 0600
+#define QUEUE_MODE_CORRUPT 0400
+#define QUEUE_BIT_FLUSH    0040 /* retry now, as for postqueue -i */
+#define QUEUE_BIT_EXPIRE   0010 /* expire at the next attempt, postsuper -e */
 
 bool queue_id_valid(struct span id); /* letters, digits, underscore; bounded */
 bool queue_id_is_long(struct span id);
@@ -49,12 +49,14 @@ void queue_path(const struct queue *q, const char *queue_name, const char *id,
 
 /* Create a new file (mode QUEUE_MODE_WRITING) in a queue: returns the open fd and
  * the id, or -1 and errno. The name is final when this returns. */
-int queue_create(const struct queue *q, const char *queue_name, char id_out[QUEUE_ID_MAX],
-                 struct timeval *time_out);
+int queue_create(const struct queue *q, const char *queue_name,
+                 char id_out[QUEUE_ID_MAX], struct timeval *time_out);
 /* Open safely (regular file, one link, no symlink). fd or -1 and errno. */
-int queue_open(const struct queue *q, const char *queue_name, const char *id, int flags);
+int queue_open(const struct queue *q, const char *queue_name, const char *id,
+               int flags);
 /* Move; missing hash directories are made. 0, or -1 and errno. */
-int queue_rename(const struct queue *q, const char *from, const char *to, const char *id);
+int queue_rename(const struct queue *q, const char *from, const char *to,
+                 const char *id);
 int queue_remove(const struct queue *q, const char *queue_name, const char *id);
 
 /* Walk a queue, hashed or not: calls visit for each valid file name; visit returns

@@ -8,15 +8,38 @@
 enum rec_type {
     REC_EOF = -1,
     REC_BROKEN = -2, /* bad length, or data beyond the end of input */
-    REC_SIZE = 'C',  REC_TIME = 'T',  REC_CTIME = 'c', REC_FULL_NAME = 'F',
-    REC_INSPECT = 'I', REC_FILTER_OR_CONT = 'L', REC_SENDER = 'S', REC_DONE = 'D',
-    REC_RCPT = 'R',  REC_ORIG_RCPT = 'O', REC_CANCELLED = '/', REC_WARN_TIME = 'W',
-    REC_ATTR = 'A',  REC_KILLED = 'K', REC_REDIRECT = '>', REC_FLAGS = 'f',
-    REC_DELAY = 'd', REC_MESSAGE = 'M', REC_LINE = 'N', REC_PADDING = 'w',
-    REC_EXTRACTED = 'X', REC_RETURN_RECEIPT = 'r', REC_ERRORS_TO = 'e',
-    REC_PRIORITY = 'P', REC_POINTER = 'p', REC_VERP = 'V', REC_DSN_RET = '<',
-    REC_DSN_ENVID = 'i', REC_DSN_ORCPT = 'o', REC_DSN_NOTIFY = 'n',
-    REC_MILTER_COUNT = 'm', REC_END = 'E',
+    REC_SIZE = 'C',
+    REC_TIME = 'T',
+    REC_CTIME = 'c',
+    REC_FULL_NAME = 'F',
+    REC_INSPECT = 'I',
+    REC_FILTER_OR_CONT = 'L',
+    REC_SENDER = 'S',
+    REC_DONE = 'D',
+    REC_RCPT = 'R',
+    REC_ORIG_RCPT = 'O',
+    REC_CANCELLED = '/',
+    REC_WARN_TIME = 'W',
+    REC_ATTR = 'A',
+    REC_KILLED = 'K',
+    REC_REDIRECT = '>',
+    REC_FLAGS = 'f',
+    REC_DELAY = 'd',
+    REC_MESSAGE = 'M',
+    REC_LINE = 'N',
+    REC_PADDING = 'w',
+    REC_EXTRACTED = 'X',
+    REC_RETURN_RECEIPT = 'r',
+    REC_ERRORS_TO = 'e',
+    REC_PRIORITY = 'P',
+    REC_POINTER = 'p',
+    REC_VERP = 'V',
+    REC_DSN_RET = '<',
+    REC_DSN_ENVID = 'i',
+    REC_DSN_ORCPT = 'o',
+    REC_DSN_NOTIFY = 'n',
+    REC_MILTER_COUNT = 'm',
+    REC_END = 'E',
 };
 #define REC_LEN_MAX (1 << 20) /* longest record that is accepted */
 
@@ -36,14 +59,14 @@ void rec_add_line(struct strbuf *sb, struct span line, size_t line_limit);
  * (loops refused). Blocking file I/O: queue files are local. */
 struct rec_reader {
     int fd;
-    int64_t offset;      /* of the record that rec_read returned last */
-    int64_t next;        /* of the record behind it */
+    int64_t offset; /* of the record that rec_read returned last */
+    int64_t next;   /* of the record behind it */
     int64_t file_size;
-    char *buf;           /* window over the file */
+    char *buf; /* window over the file */
     size_t buf_len, buf_cap;
     int64_t buf_offset;
     bool jumped;
-    int64_t travelled;   /* bytes read since the first pointer: bounds loops */
+    int64_t travelled;    /* bytes read since the first pointer: bounds loops */
     bool follow_pointers; /* default true */
     int io_errno;         /* of a read that failed; the record was REC_BROKEN */
 };

@@ -13,7 +13,7 @@ void arena_reset(struct arena *arena); /* all allocations end; keeps one block *
 
 void *arena_alloc(struct arena *arena, size_t size); /* 16-byte aligned, zeroed */
 char *arena_str(struct arena *arena, const char *str);
-char *arena_span_str(struct arena *arena, struct span s); /* NUL-terminated copy */
+char *arena_span_str(struct arena *arena, struct span s);   /* NUL-terminated copy */
 struct span arena_span(struct arena *arena, struct span s); /* copy, NUL follows */
 struct span arena_span_lower(struct arena *arena, struct span s);
 char *arena_printf(struct arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -10,10 +10,10 @@
 #include <sys/types.h>
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define PRINTF_LIKE(fmt_arg, first_arg)                                            \
+#define PRINTF_LIKE(fmt_arg, first_arg)                                                \
     __attribute__((format(printf, fmt_arg, first_arg)))
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
-#define UNUSED __attribute__((unused))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define UNUSED                          __attribute__((unused))
 
 /* A bug: say what was impossible, flush the log, abort(). Defined in msg.c. */
 _Noreturn void panic(const char *fmt, ...) PRINTF_LIKE(1, 2);

@@ -6,7 +6,8 @@
 
 /* Printable: control characters become replacement; valid UTF-8 kept if utf8. */
 void escape_printable(struct strbuf *sb, struct span s, char replacement, bool utf8);
-/* C-like: \a \b \f \n \r \t \v \\ \ooo; for "improper command pipelining" and the like. */
+/* C-like: \a \b \f \n \r \t \v \\ \ooo; for "improper command pipelining" and the like.
+ */
 void escape_c(struct strbuf *sb, struct span s);
 /* xtext of RFC 3461: +XX for what is not allowed. */
 void xtext_encode(struct strbuf *sb, struct span s);

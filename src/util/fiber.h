@@ -31,11 +31,11 @@ size_t fiber_count(void); /* live fibers */
 
 /* Ask a fiber to end: its current and all later waits return WAIT_CANCELLED. */
 void fiber_cancel(struct fiber *fiber);
-bool fiber_cancelled(void); /* of the current fiber */
+bool fiber_cancelled(void);  /* of the current fiber */
 void fiber_cancel_all(void); /* every fiber but the current one */
 
 /* Current fiber only; panic outside fibers. */
-enum wait_result fiber_yield(void); /* to the end of the ready queue */
+enum wait_result fiber_yield(void);             /* to the end of the ready queue */
 enum wait_result fiber_sleep(int64_t delay_ms); /* WAIT_READY: slept */
 enum wait_result fiber_wait_readable(struct evfd *ev, int64_t deadline);
 enum wait_result fiber_wait_writable(struct evfd *ev, int64_t deadline);

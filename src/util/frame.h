@@ -38,7 +38,8 @@ struct frame {
 enum frame_parse { FRAME_COMPLETE, FRAME_PARTIAL, FRAME_BROKEN };
 /* Look for one frame at the start of buf; *used_out bytes are consumed. The
  * attribute structure is verified here, so that later readers cannot fail. */
-enum frame_parse frame_parse(struct span buf, struct frame *frame_out, size_t *used_out);
+enum frame_parse frame_parse(struct span buf, struct frame *frame_out,
+                             size_t *used_out);
 
 /* Walk attributes in order. */
 struct frame_attr {

@@ -47,13 +47,13 @@ static inline void list_remove(struct list *link)
     link->next = link->prev = NULL;
 }
 #define list_entry(link, type, member) container_of(link, type, member)
-#define list_first(head, type, member)                                             \
+#define list_first(head, type, member)                                                 \
     (list_empty(head) ? NULL : list_entry((head)->next, type, member))
-#define list_each(link, head)                                                      \
+#define list_each(link, head)                                                          \
     for (struct list *link = (head)->next; link != (head); link = link->next)
 /* The body may remove link. */
-#define list_each_safe(link, head)                                                 \
-    for (struct list *link = (head)->next, *link##_next = link->next; link != (head); \
+#define list_each_safe(link, head)                                                     \
+    for (struct list *link = (head)->next, *link##_next = link->next; link != (head);  \
          link = link##_next, link##_next = link->next)
 
 #endif

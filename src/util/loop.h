@@ -21,9 +21,9 @@ void loop_reinit_after_fork(void);
 void loop_run(void);  /* until loop_stop() */
 void loop_stop(void); /* loop_run returns at the end of the tick */
 
-int64_t loop_now(void);                         /* monotonic, as of this tick */
-int64_t loop_deadline(int64_t timeout_ms);      /* now + timeout; <= 0: LOOP_NEVER */
-int64_t loop_now_exact(void);                   /* reads the clock */
+int64_t loop_now(void);                    /* monotonic, as of this tick */
+int64_t loop_deadline(int64_t timeout_ms); /* now + timeout; <= 0: LOOP_NEVER */
+int64_t loop_now_exact(void);              /* reads the clock */
 
 struct loop_timer {
     struct heap_node node;

@@ -14,10 +14,10 @@
 enum msg_level { MSG_INFO, MSG_WARN, MSG_ERROR, MSG_FATAL, MSG_PANIC };
 
 enum msg_sink_type {
-    MSG_SINK_STDERR, /* "<program>: text", for commands */
-    MSG_SINK_SYSLOG, /* target: facility name such as "mail" */
+    MSG_SINK_STDERR,  /* "<program>: text", for commands */
+    MSG_SINK_SYSLOG,  /* target: facility name such as "mail" */
     MSG_SINK_POSTLOG, /* target: path of postlogd's socket */
-    MSG_SINK_FILE, /* target: path, opened O_APPEND; "/dev/stdout" allowed */
+    MSG_SINK_FILE,    /* target: path, opened O_APPEND; "/dev/stdout" allowed */
 };
 
 extern int msg_verbose; /* 0 quiet; -v raises it; see msg_debug */

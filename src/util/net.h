@@ -58,13 +58,15 @@ struct net_interface {
 };
 size_t net_interfaces(struct net_interface **list_out);
 
-int net_listen(const struct net_addr *addr, int backlog, struct err *err); /* fd or -1 */
+int net_listen(const struct net_addr *addr, int backlog,
+               struct err *err); /* fd or -1 */
 int net_listen_unix(const char *path, mode_t mode, int type, struct err *err);
 
 enum net_connect { NET_CONNECTED, NET_TIMEOUT, NET_CANCELLED, NET_FAILED };
 /* Fiber only. bind_to may be NULL. On NET_FAILED errno says why. */
-enum net_connect net_connect(const struct net_addr *addr, const struct net_addr *bind_to,
-                             int64_t deadline, int *fd_out);
+enum net_connect net_connect(const struct net_addr *addr,
+                             const struct net_addr *bind_to, int64_t deadline,
+                             int *fd_out);
 /* UNIX stream; EAGAIN (full backlog) is waited out until the deadline. */
 enum net_connect net_connect_unix(const char *path, int64_t deadline, int *fd_out);
 /* Blocking variant for commands; -1 and errno. */

@@ -13,7 +13,7 @@ struct span {
 };
 
 #define SPAN_LIT(str) ((struct span){(str), sizeof(str) - 1})
-#define SPAN_EMPTY ((struct span){NULL, 0})
+#define SPAN_EMPTY    ((struct span){NULL, 0})
 /* For printf("%.*s", SPAN_ARG(s)). */
 #define SPAN_ARG(s) (int)(s).len, (s).ptr ? (s).ptr : ""
 
@@ -58,14 +58,14 @@ bool span_u64(struct span s, uint64_t *value_out);
 bool span_i64(struct span s, int64_t *value_out);
 bool span_u32(struct span s, uint32_t *value_out);
 
-bool span_all_digits(struct span s);     /* false for empty */
-bool span_is_printable(struct span s);   /* ASCII 32..126 only */
-bool span_is_ascii(struct span s);       /* no byte above 127 */
-bool span_is_utf8(struct span s);        /* well-formed UTF-8 (RFC 3629), no NUL */
+bool span_all_digits(struct span s);   /* false for empty */
+bool span_is_printable(struct span s); /* ASCII 32..126 only */
+bool span_is_ascii(struct span s);     /* no byte above 127 */
+bool span_is_utf8(struct span s);      /* well-formed UTF-8 (RFC 3629), no NUL */
 /* Length of the well-formed UTF-8 character at the start; 0: none, or NUL. */
 size_t span_utf8_char(struct span s);
-uint64_t span_hash(struct span s);       /* seeded once a process */
-uint64_t span_ihash(struct span s);      /* the same for any case */
+uint64_t span_hash(struct span s);  /* seeded once a process */
+uint64_t span_ihash(struct span s); /* the same for any case */
 
 static inline char ascii_lower(char c)
 {

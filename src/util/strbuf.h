@@ -13,7 +13,10 @@ struct strbuf {
     size_t cap;
 };
 
-#define STRBUF_INIT {strbuf_empty, 0, 0}
+#define STRBUF_INIT                                                                    \
+    {                                                                                  \
+        strbuf_empty, 0, 0                                                             \
+    }
 extern char strbuf_empty[1];
 
 void strbuf_init(struct strbuf *sb);
@@ -31,6 +34,6 @@ void strbuf_addf(struct strbuf *sb, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void strbuf_vaddf(struct strbuf *sb, const char *fmt, va_list ap);
 
 struct span strbuf_span(const struct strbuf *sb); /* borrowed until the next change */
-char *strbuf_detach(struct strbuf *sb);           /* caller frees; sb is as after init */
+char *strbuf_detach(struct strbuf *sb); /* caller frees; sb is as after init */
 
 #endif

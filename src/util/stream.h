@@ -49,7 +49,8 @@ void stream_set_bufsize(struct stream *s, size_t bytes);
 enum stream_status stream_read_line(struct stream *s, size_t max, struct span *line_out,
                                     int *eol_out);
 /* At least one and at most max bytes, borrowed until the next call. */
-enum stream_status stream_read_some(struct stream *s, size_t max, struct span *data_out);
+enum stream_status stream_read_some(struct stream *s, size_t max,
+                                    struct span *data_out);
 /* Exactly len bytes into buf. */
 enum stream_status stream_read_full(struct stream *s, void *buf, size_t len);
 /* What is buffered, without consuming; never waits. */
