@@ -125,6 +125,7 @@ struct smtpd_session {
     const char *where;    /* last command, for the log: "CONNECT", "RCPT", ... */
     enum smtpd_end end;
     int64_t errors;         /* since mail was last delivered */
+    int64_t errors_before;  /* the current command */
     int64_t junk;           /* commands that do not further delivery */
     bool failed;            /* the current command got a 4xx or 5xx reply */
     bool connected_counted; /* anvil counts this connection */

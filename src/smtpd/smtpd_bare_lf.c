@@ -33,7 +33,7 @@ bool smtpd_bare_lf_allowed(struct smtpd_session *s)
 {
     enum smtpd_bare_lf mode = smtpd_bare_lf_mode(s);
 
-    if (mode == SMTPD_BARE_LF_NOTE || mode == SMTPD_BARE_LF_NORMALIZE)
+    if (mode == SMTPD_BARE_LF_NOTE)
         s->bare_lf_noted = true;
     return mode != SMTPD_BARE_LF_REJECT;
 }

@@ -56,19 +56,14 @@ static bool is_built_in(const struct smtpd_eval *ev, const char *address)
            span_ieq_str(local, ev->s->cfg->double_bounce_sender);
 }
 
-/* In a table of the class, or in one that maps it to something else. */
-static enum table_status find_user(const struct smtpd_eval *ev,
-                                   const struct user_table *table, const char *address)
+/* In one of the tables that map addresses of all classes to something else. */
+static enum table_status find_mapped(const struct smtpd_eval *ev, const char *address)
 {
     const struct smtpd_lists *lists = ev->s->ss->lists;
-    struct maps *const maps[] = {table->maps, lists->recipient_canonical,
-                                 lists->canonical, lists->virtual_alias};
+    struct maps *const maps[] = {lists->recipient_canonical, lists->canonical,
+                                 lists->virtual_alias};
     enum table_status worst = TABLE_NOT_FOUND;
 
-    if (table->empty_is_any && maps_empty(table->maps))
-        return TABLE_FOUND;
-    if (table->class == RESOLVE_CLASS_LOCAL && is_built_in(ev, address))
-        return TABLE_FOUND;
     for (size_t i = 0; i < ARRAY_LEN(maps); i++) {
         enum table_status status = find_in(ev, maps[i], address);
 
@@ -78,6 +73,16 @@ static enum table_status find_user(const struct smtpd_eval *ev,
             worst = status;
     }
     return worst;
+}
+
+static enum table_status find_user(const struct smtpd_eval *ev,
+                                   const struct user_table *table, const char *address)
+{
+    if (table->empty_is_any && maps_empty(table->maps))
+        return TABLE_FOUND;
+    if (table->class == RESOLVE_CLASS_LOCAL && is_built_in(ev, address))
+        return TABLE_FOUND;
+    return find_in(ev, table->maps, address);
 }
 
 static enum smtpd_verdict refuse_unknown(struct smtpd_eval *ev, enum smtpd_class class,
@@ -108,22 +113,28 @@ static enum smtpd_verdict refuse_routing(struct smtpd_eval *ev, enum smtpd_class
 static enum smtpd_verdict unlisted(struct smtpd_eval *ev, enum smtpd_class class,
                                    const char *address, const struct resolve *resolved)
 {
+    enum table_status status = find_mapped(ev, resolved->recipient);
     struct user_table table;
 
+    if (status == TABLE_FOUND)
+        return SMTPD_DUNNO;
+    if (status != TABLE_NOT_FOUND)
+        return smtpd_lookup_failure(ev, address);
+    if (resolved->flags & RESOLVE_CLASS_ALIAS) /* routing says less than the table */
+        return find_table(ev->s, resolved->flags, &table)
+                   ? refuse_unknown(ev, class, address, &table)
+                   : SMTPD_DUNNO;
     if (strcmp(resolved->transport, ev->s->cfg->error_service_name) == 0)
         return refuse_routing(ev, class, address, false, resolved->nexthop);
     if (strcmp(resolved->transport, "retry") == 0)
         return refuse_routing(ev, class, address, true, resolved->nexthop);
     if (!find_table(ev->s, resolved->flags, &table))
         return SMTPD_DUNNO;
-    switch (find_user(ev, &table, resolved->recipient)) {
-    case TABLE_FOUND:
+    status = find_user(ev, &table, resolved->recipient);
+    if (status == TABLE_FOUND)
         return SMTPD_DUNNO;
-    case TABLE_NOT_FOUND:
-        return refuse_unknown(ev, class, address, &table);
-    default:
-        return smtpd_lookup_failure(ev, address);
-    }
+    return status == TABLE_NOT_FOUND ? refuse_unknown(ev, class, address, &table)
+                                     : smtpd_lookup_failure(ev, address);
 }
 
 SMTPD_RESTRICTION(smtpd_check_unlisted_recipient)

@@ -97,7 +97,7 @@ static bool wants_local_rewriting(struct smtpd_session *s)
     struct span rest = span_str(s->cfg->local_header_rewrite_clients), token;
     const struct smtpd_lists *lists = s->ss->lists;
 
-    while (span_token_braces(&rest, ", \t\r\n", &token)) {
+    while (table_next_element(&rest, &token)) {
         if (span_ieq_str(token, "permit_inet_interfaces") &&
             local_host_owns(lists->local_host, &s->client.addr))
             return true;

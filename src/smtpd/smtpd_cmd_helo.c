@@ -27,7 +27,8 @@ static bool greet(struct smtpd_session *s, struct span args, const char *syntax,
         smtpd_error(s, refusal);
         return false;
     }
-    s->protocol = protocol;
+    if (strcmp(s->protocol, "ESMTP") != 0) /* as peers have it: never back to SMTP */
+        s->protocol = protocol;
     return true;
 }
 

@@ -63,9 +63,6 @@ static bool is_forbidden(struct smtpd_session *s, struct span line, struct span 
     const struct smtpd_lists *lists = s->ss->lists;
     struct span header, value;
 
-    if (lists->forbid_non_letters &&
-        !(ascii_lower(name.ptr[0]) >= 'a' && ascii_lower(name.ptr[0]) <= 'z'))
-        return true;
     return header_parse_line(line, &header, &value) ||
            match_list_find(lists->forbidden, name) == MATCH_YES;
 }
@@ -94,7 +91,7 @@ static void unknown_command(struct smtpd_session *s, struct span line, struct sp
 /* Commands that bring no mail forward are errors once there are many. */
 static void count_junk(struct smtpd_session *s)
 {
-    if (s->junk++ >= s->cfg->smtpd_junk_command_limit)
+    if (s->junk++ > s->cfg->smtpd_junk_command_limit)
         s->errors++;
 }
 
@@ -136,6 +133,7 @@ void smtpd_command(struct smtpd_session *s, struct span line)
     if (nul)
         line.len = (size_t)(nul - line.ptr);
     s->failed = false;
+    s->errors_before = s->errors;
     line = rest = span_trim(line);
     if (!take_name(s, &rest, &name))
         return;

@@ -3,33 +3,6 @@
 #include "global/mail_table.h"
 #include "util/msg.h"
 
-/* Stands in the default of smtpd_forbidden_commands; no table is needed for it. */
-#define NON_LETTER_RULE "regexp:{{/^[^A-Z]/ Bogus}}"
-
-static struct match_list *open_list(const struct config *cfg, const char *name,
-                                    const char *text, enum match_kind kind)
-{
-    return match_list_open(cfg, name, text, kind);
-}
-
-static void open_forbidden(struct smtpd_lists *lists, const struct config *cfg)
-{
-    struct strbuf kept = STRBUF_INIT;
-    struct span rest = span_str(cfg->smtpd_forbidden_commands), token;
-
-    while (span_token_braces(&rest, ", \t\r\n", &token)) {
-        if (span_eq_str(token, NON_LETTER_RULE)) {
-            lists->forbid_non_letters = true;
-            continue;
-        }
-        strbuf_add_span(&kept, token);
-        strbuf_add_char(&kept, ' ');
-    }
-    lists->forbidden =
-        open_list(cfg, "smtpd_forbidden_commands", kept.ptr, MATCH_STRING);
-    strbuf_free(&kept);
-}
-
 static void open_maps(struct smtpd_lists *lists, const struct config *cfg)
 {
     lists->ehlo_hidden = mail_maps(cfg, "smtpd_discard_ehlo_keyword_address_maps",
@@ -52,16 +25,17 @@ struct smtpd_lists *smtpd_lists_new(const struct config *cfg, struct arena *aren
     struct smtpd_lists *lists = arena_alloc(arena, sizeof *lists);
     struct err err;
 
-    lists->mynetworks = open_list(cfg, "mynetworks", cfg->mynetworks, MATCH_HOST);
+    lists->mynetworks = match_list_open(cfg, "mynetworks", cfg->mynetworks, MATCH_HOST);
     lists->limit_exceptions =
-        open_list(cfg, "smtpd_client_event_limit_exceptions",
+        match_list_open(cfg, "smtpd_client_event_limit_exceptions",
                   cfg->smtpd_client_event_limit_exceptions, MATCH_HOST);
     lists->bare_lf_exclusions =
-        open_list(cfg, "smtpd_forbid_bare_newline_exclusions",
+        match_list_open(cfg, "smtpd_forbid_bare_newline_exclusions",
                   cfg->smtpd_forbid_bare_newline_exclusions, MATCH_HOST);
     lists->noop =
-        open_list(cfg, "smtpd_noop_commands", cfg->smtpd_noop_commands, MATCH_STRING);
-    open_forbidden(lists, cfg);
+        match_list_open(cfg, "smtpd_noop_commands", cfg->smtpd_noop_commands, MATCH_STRING);
+    lists->forbidden = match_list_open(cfg, "smtpd_forbidden_commands",
+                                 cfg->smtpd_forbidden_commands, MATCH_STRING);
     lists->local_host = local_host_open(cfg, &err);
     if (!lists->local_host)
         msg_fatal("%s", err.text);

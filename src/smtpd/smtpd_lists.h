@@ -10,7 +10,6 @@ struct smtpd_lists {
     struct match_list *limit_exceptions;   /* clients without limits */
     struct match_list *bare_lf_exclusions; /* clients that may send bare newlines */
     struct match_list *forbidden, *noop;   /* commands */
-    bool forbid_non_letters; /* the stock rule of smtpd_forbidden_commands */
     struct local_host *local_host;
     struct addr_finder finder;
     struct maps *ehlo_hidden; /* smtpd_discard_ehlo_keyword_address_maps */

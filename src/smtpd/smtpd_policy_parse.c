@@ -61,7 +61,7 @@ static void set_argument(struct smtpd_policy *policy, struct arena *arena,
                          struct smtpd_check *check, struct span *rest)
 {
     struct span token, after = *rest;
-    bool have = span_token_braces(&after, SEPARATORS, &token);
+    bool have = table_next_element(&after, &token);
     bool good = have && (check->def->arg == SMTPD_ARG_TABLE ? is_table(token)
                                                             : span_all_digits(token));
 
@@ -110,7 +110,7 @@ struct smtpd_check *smtpd_policy_parse(struct smtpd_policy *policy, struct arena
     struct smtpd_check *head = NULL, **tail = &head;
     struct span rest = span_str(text), token;
 
-    while (span_token_braces(&rest, SEPARATORS, &token)) {
+    while (table_next_element(&rest, &token)) {
         *tail = parse_one(policy, arena, token, &rest, bare);
         tail = &(*tail)->next;
     }
