@@ -17,14 +17,14 @@ struct widths {
 static struct widths widths(const struct config *cfg)
 {
     return cfg->enable_long_queue_ids ? (struct widths){17, 8, 19}
-                                      : (struct widths){11, 7, 20};
+                                      : (struct widths){10, 7, 20};
 }
 
 static void put_header(const struct list_output *out)
 {
     struct widths w = widths(out->cfg);
 
-    if (w.id == 11)
+    if (w.id == 10)
         puts("-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------");
     else
         printf("%-*s %*s %-*s %s\n", w.id, "----Queue ID-----", w.size, "--Size--",
@@ -53,13 +53,13 @@ static void put_reason(const char *reason)
     strbuf_free(&clean);
 }
 
-static char status_char(const struct queue_list_entry *entry)
+static const char *status_mark(const struct queue_list_entry *entry)
 {
     if (strcmp(entry->queue_name, QUEUE_ACTIVE) == 0)
-        return '*';
+        return "*";
     if (strcmp(entry->queue_name, QUEUE_HOLD) == 0)
-        return '!';
-    return ' ';
+        return "!";
+    return "";
 }
 
 static void put_entry_line(const struct list_output *out,
@@ -70,12 +70,10 @@ static void put_entry_line(const struct list_output *out,
     time_t when = (time_t)entry->time;
     struct tm tm;
 
-    snprintf(id, sizeof id, "%s%c%s", entry->queue_id, status_char(entry),
+    snprintf(id, sizeof id, "%s%s%s", entry->queue_id, status_mark(entry),
              entry->forced_expire ? "#" : "");
     strftime(date, sizeof date, "%a %b %d %H:%M:%S", localtime_r(&when, &tm));
-    printf("%-*s %*lld %-*s ", w.id + (entry->forced_expire ? 1 : 0), id,
-           w.size - (entry->forced_expire ? 1 : 0), (long long)entry->size, w.date,
-           date);
+    printf("%-*s %*lld %-*s ", w.id, id, w.size, (long long)entry->size, w.date, date);
     if (*entry->sender)
         put_address(entry->sender);
     else
@@ -121,8 +119,9 @@ static void json_recipient(struct strbuf *sb, const struct queue_list_rcpt *rcpt
     }
     if (*rcpt->reason) {
         strbuf_add_str(sb, ", ");
-        json_member(sb, strcmp(rcpt->log_class, "bounce") == 0 ? "bounce_reason"
-                                                               : "delay_reason",
+        json_member(sb,
+                    strcmp(rcpt->log_class, "bounce") == 0 ? "bounce_reason"
+                                                           : "delay_reason",
                     rcpt->reason);
     }
     strbuf_add_char(sb, '}');
