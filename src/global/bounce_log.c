@@ -56,6 +56,7 @@ static void format_entry(const struct config *cfg, const struct bounce_entry *e,
     add_field(sb, "mta_type", e->dsn.mta_type);
     add_field(sb, "mta_mname", e->dsn.mta_name);
     add_field(sb, "reason", e->dsn.reason);
+    strbuf_add_char(sb, '\n');
 }
 
 static int open_log(const struct queue *q, const char *log_queue, const char *queue_id,
@@ -93,8 +94,7 @@ bool bounce_log_append(const struct queue *q, const char *log_queue,
     format_entry(q->cfg, entry, &sb);
     ok = file_write_full(fd, sb.ptr, sb.len);
     if (!ok)
-        msg_warn("%s: cannot write %s log: %s", queue_id, log_queue,
-                 strerror(errno));
+        msg_warn("%s: cannot write %s log: %s", queue_id, log_queue, strerror(errno));
     strbuf_free(&sb);
     /* The only record that a recipient was given up must survive a crash: it is
      * marked as done in the queue file next. The defer log is a convenience. */
@@ -110,10 +110,14 @@ static const char **text_slot(struct bounce_entry *e, struct span name)
         const char *name;
         const char **slot;
     } slots[] = {
-        {"recipient", &e->rcpt.address},       {"original_recipient", &e->rcpt.orig},
-        {"dsn_orig_rcpt", &e->rcpt.dsn_orcpt}, {"action", &e->dsn.action},
-        {"diag_type", &e->dsn.diag_type},      {"diag_text", &e->dsn.diag_text},
-        {"mta_type", &e->dsn.mta_type},        {"mta_mname", &e->dsn.mta_name},
+        {"recipient", &e->rcpt.address},
+        {"original_recipient", &e->rcpt.orig},
+        {"dsn_orig_rcpt", &e->rcpt.dsn_orcpt},
+        {"action", &e->dsn.action},
+        {"diag_type", &e->dsn.diag_type},
+        {"diag_text", &e->dsn.diag_text},
+        {"mta_type", &e->dsn.mta_type},
+        {"mta_mname", &e->dsn.mta_name},
         {"reason", &e->dsn.reason},
     };
 
@@ -145,10 +149,14 @@ static void parse_field(struct bounce_entry *e, struct span line, struct arena *
 
 static struct bounce_entry blank_entry(void)
 {
-    struct bounce_entry e = {
-        .rcpt = {.address = "", .orig = "", .dsn_orcpt = ""},
-        .dsn = {.status = "5.0.0", .action = "failed", .reason = "", .diag_type = "",
-                .diag_text = "", .mta_type = "", .mta_name = ""}};
+    struct bounce_entry e = {.rcpt = {.address = "", .orig = "", .dsn_orcpt = ""},
+                             .dsn = {.status = "5.0.0",
+                                     .action = "failed",
+                                     .reason = "",
+                                     .diag_type = "",
+                                     .diag_text = "",
+                                     .mta_type = "",
+                                     .mta_name = ""}};
 
     return e;
 }
