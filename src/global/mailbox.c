@@ -259,9 +259,10 @@ static bool make_dirs(char *path)
     return make_dir(path);
 }
 
+/* tmp comes last: who finds it finds all. */
 static bool make_maildir(const struct maildir *dir)
 {
-    static const char *const parts[] = {"tmp", "cur", "new"};
+    static const char *const parts[] = {"new", "cur", "tmp"};
     struct strbuf path = STRBUF_INIT;
     bool made = true;
     int error;
@@ -349,7 +350,8 @@ static enum mailbox_result publish(const struct maildir *dir, int fd, const char
 
     if (!sync_content(fd, together))
         return fail(verdict(errno), why, "error writing message", errno);
-    if (rename(tmp, path) < 0) {
+    if (rename(tmp, path) < 0 &&
+        (errno != ENOENT || !make_maildir(dir) || rename(tmp, path) < 0)) {
         strbuf_addf(why, "create maildir file %s: %s", path, strerror(errno));
         return verdict(errno);
     }

@@ -162,10 +162,14 @@ static bool open_sink(void)
 static bool wait_for_room(void)
 {
     struct pollfd pfd = {.fd = msg_log.fd, .events = POLLOUT};
+    int tries = 0, ready;
 
     if (msg_log.stalled)
         return false;
-    msg_log.stalled = poll(&pfd, 1, WAIT_MS) <= 0;
+    do { /* signals, such as those of ended children, cut waits short */
+        ready = poll(&pfd, 1, WAIT_MS);
+    } while (ready < 0 && errno == EINTR && ++tries < WAIT_MS);
+    msg_log.stalled = ready <= 0;
     return !msg_log.stalled;
 }
 
