@@ -148,6 +148,15 @@ static void copy_record(struct cleanup_msg *msg, int type, struct span data,
     rec_add(&msg->out->buf, type, data);
 }
 
+/* smtpd's access tables decide to hold or discard a message at any recipient. */
+static void flags_record(struct cleanup_msg *msg, struct span data)
+{
+    uint32_t flags;
+
+    if (span_u32(data, &flags))
+        msg->flags |= (int)flags & (CLEANUP_HOLD | CLEANUP_DISCARD);
+}
+
 /* What stands in front of a recipient, in older record form. True if it was that. */
 static bool recipient_part(struct cleanup_msg *msg, int type, struct span data)
 {
@@ -240,7 +249,9 @@ void cleanup_envelope_record(struct cleanup_msg *msg, int type, struct span data
     case REC_WARN_TIME:
     case REC_KILLED:
     case REC_INSPECT:
+        break;
     case REC_FLAGS:
+        flags_record(msg, data);
         break;
     default:
         protocol_error(msg, "unexpected record in the envelope");

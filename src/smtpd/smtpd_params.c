@@ -3,6 +3,7 @@
 #include "global/envelope.h"
 #include "smtpd/smtpd_ehlo.h"
 #include "util/escape.h"
+#include "util/msg.h"
 
 #define ENVID_MAX      100 /* RFC 3461 section 4.4 */
 #define SIZE_DIGITS    18  /* more is beyond all limits */
@@ -144,6 +145,18 @@ const char *smtpd_params_mail(struct smtpd_session *s, struct span text,
 
 /* -- RCPT -- */
 
+static void warn_of_word(struct span word, struct span value)
+{
+    struct strbuf text = STRBUF_INIT;
+
+    strbuf_add_char(&text, '"');
+    escape_printable(&text, word, '?', true);
+    strbuf_add_str(&text, "\" in \"");
+    escape_printable(&text, value, '?', true);
+    msg_warn("unknown DSN NOTIFY command value %s\"", text.ptr);
+    strbuf_free(&text);
+}
+
 static const char *notify_param(struct smtpd_session *s, struct span value,
                                 struct smtpd_rcpt_params *out)
 {
@@ -160,14 +173,16 @@ static const char *notify_param(struct smtpd_session *s, struct span value,
         return DSN_IS_OFF;
     if (out->notify || value.len == 0)
         return bad;
-    while (value.ptr) {
-        struct span word = span_cut(&value, ',');
+    for (struct span rest = value; rest.ptr;) {
+        struct span word = span_cut(&rest, ',');
         size_t i = 0;
 
         while (i < ARRAY_LEN(words) && !span_ieq_str(word, words[i].name))
             i++;
-        if (i == ARRAY_LEN(words))
+        if (i == ARRAY_LEN(words)) {
+            warn_of_word(word, value);
             return bad;
+        }
         out->notify |= words[i].bit;
     }
     if ((out->notify & NOTIFY_NEVER) && out->notify != NOTIFY_NEVER)
