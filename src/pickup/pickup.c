@@ -7,8 +7,10 @@
 
 #include "util/msg.h"
 
-/* How long a message waits that could not be handed over. */
-#define RETRY_MS 10000
+/* How long messages wait that could not be handed over: longer each time, until one
+ * goes through. */
+#define RETRY_MIN_MS 10000
+#define RETRY_MAX_MS 300000
 
 /* A file that a scan must leave alone: under way, to be tried again later, or handed
  * over but impossible to remove. */
@@ -54,6 +56,8 @@ static void retry(void *arg)
         if (file->state == FILE_WAITING)
             forget(file);
     }
+    if (pk->retry_ms < RETRY_MAX_MS)
+        pk->retry_ms *= 2;
     if (!pk->svc->retiring)
         start_scan(pk);
 }
@@ -64,11 +68,12 @@ static void keep_for_later(struct pickup_file *file)
 
     file->state = FILE_WAITING;
     if (!heap_linked(&pk->retry_timer.node))
-        loop_timer_set(&pk->retry_timer, RETRY_MS, retry, pk);
+        loop_timer_set(&pk->retry_timer, pk->retry_ms, retry, pk);
 }
 
 static void remove_file(struct pickup_file *file)
 {
+    file->pk->retry_ms = RETRY_MIN_MS;
     if (unlink(file->path) < 0 && errno != ENOENT) {
         msg_warn("remove %s: %s", file->path, strerror(errno));
         file->state = FILE_STUCK;
@@ -205,6 +210,7 @@ static void pre_jail(struct service *svc)
 
     svc->data = pk;
     pk->svc = svc;
+    pk->retry_ms = RETRY_MIN_MS;
     pk->cfg = svc->cfg;
     pk->cleanup_flags = cleanup_flags(svc->cfg);
     pk->cleanup = cleanup_client_new(svc->cfg);

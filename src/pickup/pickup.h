@@ -22,6 +22,7 @@ struct pickup {
     struct fiber_queue room;
     struct hash files; /* struct pickup_file: not to be taken by the next scan */
     struct loop_timer retry_timer;
+    int64_t retry_ms;
 };
 
 /* What is to be done with a file. */

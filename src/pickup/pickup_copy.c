@@ -194,6 +194,7 @@ enum pickup_outcome pickup_copy(struct pickup *pk, const struct pickup_source *s
     struct rec_reader r;
 
     rec_reader_init(&r, src->fd);
+    r.follow_pointers = src->requeued;
     outcome = copy_records(&c, &r);
     rec_reader_free(&r);
     arena_free(c.arena);
