@@ -188,7 +188,7 @@ void cleanup_header_record(struct cleanup_msg *msg, int type, struct span data)
     case REC_PADDING:
         break;
     case REC_EXTRACTED:
-        cleanup_header_end(msg, true);
+        cleanup_header_end(msg, false);
         cleanup_trailer_begin(msg);
         break;
     default:

@@ -138,8 +138,7 @@ void header_add_missing(struct cleanup_msg *msg)
     if (complete &&
         !header_was_seen(msg, resent ? HEADER_RESENT_MESSAGE_ID : HEADER_MESSAGE_ID))
         add_message_id(msg, prefix);
-    else if (!header_was_seen(msg, HEADER_MESSAGE_ID) &&
-             !header_was_seen(msg, HEADER_RESENT_MESSAGE_ID))
+    if (!msg->message_id && !header_was_seen(msg, HEADER_MESSAGE_ID))
         event_message_id(msg->out->id, "message-id", SPAN_LIT("<>"));
     if (!complete)
         return;
