@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -194,6 +197,28 @@ static enum mailbox_result write_message(struct output *out,
     return result;
 }
 
+/* "user@offset" for the comsat service of this host, which may not be there. */
+static void notify_biff(const char *user, off_t offset)
+{
+    const struct servent *service = getservbyname("biff", "udp");
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct strbuf text = STRBUF_INIT;
+    int fd;
+
+    if (!service)
+        return;
+    to.sin_port = (in_port_t)service->s_port;
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    strbuf_addf(&text, "%s@%lld", user, (long long)offset);
+    sendto(fd, text.ptr, text.len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to,
+           sizeof to);
+    close(fd);
+    strbuf_free(&text);
+}
+
 static enum mailbox_result append_open(int fd, const struct mailbox_file *file,
                                        const struct mailbox_message *message,
                                        struct strbuf *why)
@@ -213,6 +238,8 @@ static enum mailbox_result append_open(int fd, const struct mailbox_file *file,
                            regular, why);
     if (result != MAILBOX_DELIVERED && regular && ftruncate(fd, old_size) < 0)
         strbuf_addf(why, " (and cannot cut it back: %s)", strerror(errno));
+    if (result == MAILBOX_DELIVERED && file->biff_user)
+        notify_biff(file->biff_user, old_size);
     return result;
 }
 

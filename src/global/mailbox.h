@@ -25,6 +25,7 @@ struct mailbox_file {
     unsigned lock_tries; /* deliver_lock_attempts */
     int64_t lock_wait_s; /* between tries */
     int64_t size_limit;  /* of the file; 0: none */
+    const char *biff_user; /* who is told of new mail through comsat; NULL: nobody */
 };
 /* Append; the file is made when missing (mode 0600). A device such as /dev/null is
  * just written to. The reason of a failure is appended to why. */

@@ -233,7 +233,8 @@ enum mailbox_result local_write(struct local_delivery *ld,
                                 .locks = ld->agent->locks & ~(unsigned)LOCK_DOTLOCK,
                                 .lock_tries = (unsigned)cfg->deliver_lock_attempts,
                                 .lock_wait_s = cfg->deliver_lock_delay,
-                                .size_limit = box->size_limit};
+                                .size_limit = box->size_limit,
+                                .biff_user = box->spool && cfg->biff ? user->name : NULL};
     struct maildir dir = {
         .path = arena_printf(ld->arena, "%.*s", (int)strlen(box->path) - 1, box->path),
         .hostname = cfg->myhostname,
