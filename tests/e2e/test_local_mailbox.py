@@ -234,3 +234,26 @@ def test_headers_that_settings_leave_out(mta):
     fwd = local.forwarded("to=<r@")
     (path,) = [f.path for f in local.m.queue() if f.qid == fwd]
     assert not any(b"Delivered-To" in data for _, data in gp.records(path))
+
+
+@pytest.mark.users("alice", "bob")
+def test_without_root(gatepost):
+    """Started by an ordinary user: that user's mail is delivered, other mail waits."""
+    m = gatepost({"mail_owner": "alice", "setgid_group": "alice", "home_mailbox":
+                  "Maildir/", "local_recipient_maps": ""},
+                 {"smtp/inet": "2525 inet n - n - - smtpd"}, start=False)
+    for folder, names, files in os.walk(m.dir):
+        for name in ["", *files]:
+            path = os.path.join(folder, name)
+            if not os.path.islink(path):
+                os.chown(path, m.sandbox.users["alice"].uid, m.sandbox.users["alice"].gid)
+    m.run("postfix", "-c", m.etc, "start", user="alice")
+    m.running = True
+    m.wait_ready()
+    for rcpt in ("alice", "bob"):
+        with m.smtp(port=2525) as client:
+            client.mail("", f"{rcpt}@mx.gate.test", MESSAGE)
+    assert m.wait_log("to=<alice@.*status=sent").reason == "delivered to maildir"
+    assert len(m.wait_maildir("alice")) == 1
+    line = m.wait_log("to=<bob@.*status=deferred")
+    assert line.dsn == "4.3.0" and "the mail system was not started by root" in line.reason
