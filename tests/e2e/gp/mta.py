@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -84,7 +85,7 @@ class Mta:
             "newaliases_path": f"{self.command_directory}/newaliases",
             "import_environment": "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C "
                                   "ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS",
-            "maillog_file": self.logfile, "maillog_file_prefixes": self.dir,
+            "maillog_file": self.logfile, "maillog_file_prefixes": f"{self.dir}, /dev/stdout",
             "myhostname": "mx.gate.test", "mydomain": "gate.test",
             "mydestination": "$myhostname, localhost.$mydomain, localhost",
             "alias_maps": "", "alias_database": "", "default_database_type": "lmdb",
@@ -182,11 +183,19 @@ class Mta:
     def _accepts(endpoint):
         """Looks at the kernel's table, so that no session is spent on the question."""
         host, port = endpoint
+        try:
+            wanted = {socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)}
+        except OSError:
+            wanted = None  # a name: any address will do
         for table in ("tcp", "tcp6"):
             with open(f"/proc/thread-self/net/{table}") as f:
                 for row in f.readlines()[1:]:
                     fields = row.split()
-                    if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                    address, _, number = fields[1].partition(":")
+                    raw = b"".join(bytes.fromhex(address[i:i + 8])[::-1]
+                                   for i in range(0, len(address), 8))
+                    if fields[3] == "0A" and int(number, 16) == port and (
+                            wanted is None or raw in wanted or not any(raw)):
                         return True
         return False
 
