@@ -14,9 +14,8 @@ struct deferred {
 static bool has_room_for_old(const struct qmgr *qm)
 {
     return message_has_room(qm) &&
-           (int64_t)qm->messages.count <
-               qm->cfg->qmgr_message_active_limit -
-                   qm->cfg->qmgr_message_active_limit / 5;
+           (int64_t)qm->messages.count < qm->cfg->qmgr_message_active_limit -
+                                             qm->cfg->qmgr_message_active_limit / 5;
 }
 
 static struct deferred *next_due(struct qmgr *qm)

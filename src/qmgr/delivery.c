@@ -7,7 +7,7 @@
 
 struct outcome {
     enum ipc_status status;
-    bool was_idle;       /* an idle connection that the agent may just have closed */
+    bool was_idle; /* an idle connection that the agent may just have closed */
     bool connected;
     struct deliver_reply reply;
 };

@@ -139,7 +139,8 @@ static void copy_envelope(struct message *msg, const struct envelope *env)
 
 static int request_flags(const struct envelope *env)
 {
-    return env->trace_flags & (DELIVER_MTA_VERIFY | DELIVER_USER_VERIFY | DELIVER_RECORD);
+    return env->trace_flags &
+           (DELIVER_MTA_VERIFY | DELIVER_USER_VERIFY | DELIVER_RECORD);
 }
 
 static void finish_fiber(void *arg);
@@ -241,8 +242,8 @@ void message_entry_done(struct entry *entry)
 static bool is_too_old(const struct message *msg)
 {
     const struct config *cfg = msg->qm->cfg;
-    int64_t lifetime = *msg->env.sender ? cfg->maximal_queue_lifetime
-                                        : cfg->bounce_queue_lifetime;
+    int64_t lifetime =
+        *msg->env.sender ? cfg->maximal_queue_lifetime : cfg->bounce_queue_lifetime;
 
     return msg->expire || time_now() >= msg->env.arrival.tv_sec + lifetime;
 }

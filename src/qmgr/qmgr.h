@@ -37,19 +37,19 @@ struct qmgr {
     struct loop_timer due_timer;
     bool due_running;
     int64_t rcpts_in_memory;
-    int64_t in_flight;      /* deliveries under way, all transports */
+    int64_t in_flight;       /* deliveries under way, all transports */
     struct fiber_queue room; /* fibers that wait for a place in the active queue */
     bool scanning;
-    unsigned scan_want;     /* enum scan_bit not yet begun */
+    unsigned scan_want; /* enum scan_bit not yet begun */
     struct loop_timer shutdown_timer;
     size_t holds;
     int64_t job_seq;
     const struct master_cf *services; /* for the process limits of the agents */
-    bool draining;          /* no new deliveries */
+    bool draining;                    /* no new deliveries */
 };
 
 enum scan_bit {
-    SCAN_ACTIVE = 1,   /* start-up: leftovers of a predecessor */
+    SCAN_ACTIVE = 1, /* start-up: leftovers of a predecessor */
     SCAN_INCOMING = 2,
     SCAN_DEFERRED = 4, /* rebuild the index */
     SCAN_ALL_DUE = 8,  /* ignore timestamps: flush */
@@ -61,16 +61,16 @@ struct transport {
     char *name;
     struct ipc_pool *pool;
     struct hash destinations;
-    struct heap ready;       /* destinations that may deliver, by head job */
-    struct heap small;       /* jobs that wait, by size: candidates for overtaking */
+    struct heap ready; /* destinations that may deliver, by head job */
+    struct heap small; /* jobs that wait, by size: candidates for overtaking */
     int64_t in_flight, process_limit;
     int64_t concurrency_limit, recipient_limit, initial_concurrency;
     int64_t failed_cohort_limit, rate_delay, transport_rate_delay;
     int64_t slot_cost, slot_loan, slot_discount, minimum_slots;
-    double positive_num, negative_num;        /* feedback numerators */
-    int positive_kind, negative_kind;         /* enum feedback_kind */
-    bool unavailable;        /* agent missing or broken: retry_timer runs */
-    bool paused;             /* transport_rate_delay */
+    double positive_num, negative_num; /* feedback numerators */
+    int positive_kind, negative_kind;  /* enum feedback_kind */
+    bool unavailable;                  /* agent missing or broken: retry_timer runs */
+    bool paused;                       /* transport_rate_delay */
     struct loop_timer retry_timer;
     struct loop_timer pause_timer;
     struct loop_task schedule_task;
@@ -82,15 +82,15 @@ struct destination {
     struct hash_node node;
     struct heap_node ready_node; /* key: order of the head job */
     struct transport *transport;
-    const char *nexthop;         /* the key is the recipient when each delivery has one */
-    struct heap peers;           /* that have entries to send, by job order */
-    int64_t window, busy, todo;  /* todo: entries waiting */
+    const char *nexthop; /* the key is the recipient when each delivery has one */
+    struct heap peers;   /* that have entries to send, by job order */
+    int64_t window, busy, todo; /* todo: entries waiting */
     double success, failure, failed_cohorts;
-    bool dead;                   /* suspended after failures; why says */
-    bool paused;                 /* rate delay */
+    bool dead;   /* suspended after failures; why says */
+    bool paused; /* rate delay */
     char *why;
     char why_status[DSN_STATUS_LEN];
-    struct loop_timer timer;     /* end of dead or paused */
+    struct loop_timer timer; /* end of dead or paused */
 };
 
 struct message {
@@ -98,19 +98,19 @@ struct message {
     struct qmgr *qm;
     struct arena *arena;
     char id[QUEUE_ID_MAX];
-    struct envelope env;       /* rcpts: the batch in memory */
+    struct envelope env; /* rcpts: the batch in memory */
     struct timeval active_arrival;
     struct list jobs;
-    int64_t entries;           /* waiting or under way */
-    int64_t rcpts;             /* recipients in those entries */
+    int64_t entries; /* waiting or under way */
+    int64_t rcpts;   /* recipients in those entries */
     bool finishing;
-    bool retry_soon;           /* an agent vanished: read the file again and go on */
-    bool reading;              /* recipients are being read or resolved */
-    bool incomplete;           /* some recipient was deferred */
-    bool bounced, traced;      /* logs that a notification must be made of */
-    bool expire;               /* forced expiration was asked for */
-    bool flushed;              /* asked for by an operator: ignore dead sites */
-    int attempt_flags;         /* deliver_flag bits of every request */
+    bool retry_soon;      /* an agent vanished: read the file again and go on */
+    bool reading;         /* recipients are being read or resolved */
+    bool incomplete;      /* some recipient was deferred */
+    bool bounced, traced; /* logs that a notification must be made of */
+    bool expire;          /* forced expiration was asked for */
+    bool flushed;         /* asked for by an operator: ignore dead sites */
+    int attempt_flags;    /* deliver_flag bits of every request */
 };
 
 struct job {
@@ -120,10 +120,10 @@ struct job {
     struct transport *transport;
     struct list peers;
     int64_t order;
-    int64_t entries;             /* waiting */
-    int64_t total;               /* waiting, under way and done */
-    int64_t slots_earned;        /* deliveries made since it came to the head */
-    int64_t slots_spent;         /* lent to jobs that overtook it */
+    int64_t entries;      /* waiting */
+    int64_t total;        /* waiting, under way and done */
+    int64_t slots_earned; /* deliveries made since it came to the head */
+    int64_t slots_spent;  /* lent to jobs that overtook it */
 };
 
 struct peer_key {
@@ -135,7 +135,7 @@ struct peer {
     struct hash_node node;
     struct peer_key key;
     struct list in_job;
-    struct heap_node heap_node;  /* in destination->peers, key: job order */
+    struct heap_node heap_node; /* in destination->peers, key: job order */
     struct job *job;
     struct destination *dest;
     struct list entries;
@@ -178,6 +178,16 @@ bool message_admit(struct qmgr *qm, const char *from_queue, const char *id,
 /* A delivery of the message ended, or was given up before it began. Ends the message
  * after the last one: runs in a fiber. */
 void message_entry_done(struct entry *entry);
+
+/* Where one recipient goes. */
+struct route {
+    const char *transport, *nexthop, *address;
+};
+
+/* route.c: routes of all msg->env.rcpts, several questions at a time. Runs in a
+ * fiber. */
+void route_find_all(struct message *msg, struct arena *arena, struct route *routes);
+void route_to_retry(struct route *route, const char *why);
 
 /* recipients.c: resolve the batch in msg->env.rcpts and queue entries for it. Runs in
  * a fiber. */

@@ -54,9 +54,12 @@ static void agent_answer(struct stream *s, uint32_t id, bool retry)
 {
     struct deliver_reply reply = {.incomplete = retry || w.fail_site,
                                   .site_failed = w.fail_site && !retry,
-                                  .dsn = {.status = "4.4.1", .action = "",
-                                          .reason = "connect: refused", .diag_type = "",
-                                          .diag_text = "", .mta_type = "",
+                                  .dsn = {.status = "4.4.1",
+                                          .action = "",
+                                          .reason = "connect: refused",
+                                          .diag_type = "",
+                                          .diag_text = "",
+                                          .mta_type = "",
                                           .mta_name = ""}};
     struct strbuf sb = STRBUF_INIT;
     size_t mark = frame_begin(&sb, id);
@@ -233,7 +236,9 @@ static void announce(const char *id, size_t count, const char *domain)
     for (size_t i = 0; i < count; i++)
         env.rcpts[i] = (struct recipient){
             .address = arena_printf(w.arena, "user%zu@%s", i, domain),
-            .orig = "", .dsn_orcpt = "", .offset = (int64_t)(100 + i)};
+            .orig = "",
+            .dsn_orcpt = "",
+            .offset = (int64_t)(100 + i)};
     /* Fields nobody set are empty texts on the way through a frame. */
     envelope_to_frame(&env, &sb);
     assert_true(envelope_from_frame(strbuf_span(&sb), w.arena, &env, &missing));

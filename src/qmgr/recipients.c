@@ -6,17 +6,6 @@
 #include "global/event.h"
 #include "util/msg.h"
 
-/* Where one recipient goes. */
-struct route {
-    const char *transport, *nexthop, *address;
-};
-
-static void route_retry(struct route *route, const char *why)
-{
-    route->transport = RETRY_SERVICE;
-    route->nexthop = why;
-}
-
 /* The double-bounce address only receives what nobody else may: such mail ends here
  * so that it cannot loop. */
 static bool is_double_bounce(const struct qmgr *qm, const char *address)
@@ -25,56 +14,6 @@ static bool is_double_bounce(const struct qmgr *qm, const char *address)
 
     addr_split(span_str(address), &local, &domain);
     return span_ieq_str(local, qm->cfg->double_bounce_sender);
-}
-
-static bool transport_deferred(const struct qmgr *qm, const char *transport)
-{
-    struct span rest = span_str(qm->cfg->defer_transports), name;
-
-    while (span_token(&rest, ", \t\r\n", &name))
-        if (span_eq_str(name, transport))
-            return true;
-    return false;
-}
-
-static void split_filter(const struct message *msg, struct arena *arena,
-                         struct route *route)
-{
-    struct span rest = span_str(msg->env.filter);
-    struct span transport = span_cut(&rest, ':');
-    struct span local, domain;
-
-    route->transport = arena_span_str(arena, transport);
-    if (rest.len > 0) {
-        route->nexthop = arena_span_str(arena, rest);
-        return;
-    }
-    addr_split(span_str(route->address), &local, &domain);
-    route->nexthop = domain.len ? arena_span_str(arena, domain)
-                                : msg->qm->cfg->myhostname;
-}
-
-static void find_route(struct message *msg, struct arena *arena,
-                       const struct recipient *rcpt, struct route *route)
-{
-    struct qmgr *qm = msg->qm;
-    struct resolve resolve = {0};
-
-    route->address = rcpt->address;
-    if (rewrite_resolve(qm->rewrite, msg->env.sender, span_str(rcpt->address), arena,
-                        &resolve) != REWRITE_OK ||
-        (resolve.flags & RESOLVE_FAIL)) {
-        route_retry(route, "4.3.0 address resolver failure");
-        return;
-    }
-    route->transport = resolve.transport;
-    route->nexthop = resolve.nexthop;
-    if (!(resolve.flags & RESOLVE_ERROR))
-        route->address = resolve.recipient;
-    if (*msg->env.filter)
-        split_filter(msg, arena, route);
-    if (transport_deferred(qm, route->transport))
-        route_retry(route, "4.3.2 deferred transport");
 }
 
 /* With one recipient a delivery the recipient is the destination, so that a slow
@@ -92,7 +31,7 @@ static struct destination *find_destination(struct message *msg, struct arena *a
     struct destination *dest;
 
     if (t->unavailable && strcmp(t->name, RETRY_SERVICE) != 0) {
-        route_retry(route, "4.3.0 mail transport unavailable");
+        route_to_retry(route, "4.3.0 mail transport unavailable");
         t = transport_get(qm, route->transport);
     }
     dest = destination_get(t, destination_key(t, route), route->nexthop);
@@ -100,9 +39,8 @@ static struct destination *find_destination(struct message *msg, struct arena *a
         destination_revive(dest);
     if (!dest->dead)
         return dest;
-    route_retry(route,
-                arena_printf(arena, "%s delivery temporarily suspended: %s",
-                             dest->why_status, dest->why));
+    route_to_retry(route, arena_printf(arena, "%s delivery temporarily suspended: %s",
+                                    dest->why_status, dest->why));
     t = transport_get(qm, route->transport);
     return destination_get(t, destination_key(t, route), route->nexthop);
 }
@@ -125,10 +63,15 @@ static struct entry *new_entry(struct message *msg, struct batch *batch,
 
 static void discard_double_bounce(struct message *msg, const struct recipient *rcpt)
 {
-    struct dsn dsn = {.status = "2.0.0", .action = "", .diag_type = "",
-                      .diag_text = "", .mta_type = "", .mta_name = "",
+    struct dsn dsn = {.status = "2.0.0",
+                      .action = "",
+                      .diag_type = "",
+                      .diag_text = "",
+                      .mta_type = "",
+                      .mta_name = "",
                       .reason = "undeliverable postmaster notification discarded"};
-    struct deliver_request req = {.queue_name = QUEUE_ACTIVE, .queue_id = msg->id,
+    struct deliver_request req = {.queue_name = QUEUE_ACTIVE,
+                                  .queue_id = msg->id,
                                   .env = msg->env,
                                   .active_arrival = msg->active_arrival};
 
@@ -170,8 +113,7 @@ void recipients_queue(struct message *msg, struct batch *batch)
     size_t count = msg->env.rcpt_len;
     struct route *routes = arena_alloc(batch->arena, (count + 1) * sizeof *routes);
 
-    for (size_t i = 0; i < count; i++)
-        find_route(msg, batch->arena, &msg->env.rcpts[i], &routes[i]);
+    route_find_all(msg, batch->arena, routes);
     for (size_t i = 0; i < count; i++)
         queue_one(msg, batch, &msg->env.rcpts[i], routes[i], count - i);
 }

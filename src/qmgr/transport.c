@@ -36,7 +36,8 @@ static void load_limits(struct transport *t)
     const struct config *cfg = t->qm->cfg;
     const char *name = t->name;
 
-    t->concurrency_limit = config_prefix_int(cfg, name, "_destination_concurrency_limit");
+    t->concurrency_limit =
+        config_prefix_int(cfg, name, "_destination_concurrency_limit");
     t->recipient_limit = config_prefix_int(cfg, name, "_destination_recipient_limit");
     t->initial_concurrency =
         config_prefix_int(cfg, name, "_initial_destination_concurrency");

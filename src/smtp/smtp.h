@@ -102,6 +102,7 @@ struct smtp_delivery {
     const char *relay; /* of the last host that was connected to; "none" before */
     struct dsn trouble; /* why recipients are still left; reason NULL: not known */
     bool connect_failed; /* at the last host */
+    bool loops;          /* the destination is this system */
     bool got_through;    /* some host talked to us */
     bool final_host;  /* nothing more to try after this one */
     size_t left;      /* recipients without a final result */

@@ -106,13 +106,38 @@ static void try_hosts(struct smtp_delivery *d, const struct smtp_host *hosts,
     }
 }
 
-static void try_site(struct smtp_delivery *d, struct span nexthop, bool last_site)
+/* What does not exist because this system's configuration names it is no reason to
+ * return mail. */
+static void configuration_problem(struct smtp_delivery *d, const char *parameter)
+{
+    msg_warn("%s configuration problem", parameter);
+    strcpy(d->trouble.status, "4.3.5");
+}
+
+static bool is_relayhost(const struct smtp_delivery *d, struct span site)
+{
+    return !d->agent->p.lmtp && span_eq_str(site, d->agent->cfg->relayhost);
+}
+
+static void try_site(struct smtp_delivery *d, struct span site, bool fallback,
+                     bool last_site)
 {
     struct smtp_host *hosts;
-    size_t count = smtp_target_hosts(d, nexthop, &hosts);
+    size_t count;
 
-    if (count > 0)
+    d->loops = false;
+    count = smtp_target_hosts(d, site, &hosts);
+    if (count > 0) {
         try_hosts(d, hosts, count, last_site);
+        return;
+    }
+    if (d->trouble.status[0] == '5' && fallback && last_site)
+        configuration_problem(d, d->agent->p.lmtp ? "lmtp_fallback_relay"
+                                                  : "smtp_fallback_relay");
+    else if (d->trouble.status[0] == '5' && is_relayhost(d, site))
+        configuration_problem(d, "relayhost");
+    if (d->loops)
+        report_rest(d);
 }
 
 /* The next hop may be a list; fallback relays come after it. */
@@ -121,14 +146,16 @@ static void try_sites(struct smtp_delivery *d)
     struct span lists[2] = {span_str(d->req->nexthop),
                             span_str(d->agent->p.fallback_relay)};
     struct span sites[32];
-    size_t count = 0;
+    size_t count = 0, fallback = 0;
 
-    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        fallback = count;
         while (count < ARRAY_LEN(sites) &&
                span_token(&lists[i], ", \t\r\n", &sites[count]))
             count++;
+    }
     for (size_t i = 0; i < count && d->left > 0 && !fiber_cancelled(); i++)
-        try_site(d, sites[i], i + 1 == count);
+        try_site(d, sites[i], i >= fallback, i + 1 == count);
 }
 
 void smtp_deliver(struct deliver *deliver, struct deliver_request *req, void *arg)

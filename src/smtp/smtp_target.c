@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "dns/dns.h"
+#include "util/msg.h"
 
 /* More hosts than this are never of use; it bounds hostile MX sets. */
 #define HOSTS_MAX 100
@@ -145,10 +146,18 @@ static void drop_own_and_worse(struct target *t, struct span domain)
         if (t->hosts[i].pref < own_pref)
             t->hosts[kept++] = t->hosts[i];
     t->count = kept;
+    t->d->loops = kept == 0;
     if (kept == 0)
         trouble(t, "5.4.6",
                 arena_printf(t->d->arena, "mail for %.*s loops back to myself",
                              SPAN_ARG(domain)));
+}
+
+static void no_mx_address(struct target *t, struct span domain)
+{
+    msg_warn("no MX host for %.*s has a valid address record", SPAN_ARG(domain));
+    if (t->d->agent->p.defer_if_no_mx_address_found)
+        t->d->trouble.status[0] = '4';
 }
 
 static void add_by_mx(struct target *t, struct span domain)
@@ -157,16 +166,16 @@ static void add_by_mx(struct target *t, struct span domain)
 
     switch (dns_query(t->d->arena, DNS_MX, domain, 0, &mx)) {
     case DNS_OK:
-        if (mx.count == 1 && mx.records->target.len == 0) {
+        dns_sort_by_pref(&mx);
+        if (mx.records->target.len == 0) {
             null_mx(t, domain);
             return;
         }
-        dns_sort_by_pref(&mx);
         for (struct dns_record *r = mx.records; r; r = r->next)
             if (r->target.len > 0)
                 add_addresses(t, r->target, r->pref);
-        if (t->count == 0 && t->d->agent->p.defer_if_no_mx_address_found)
-            t->d->trouble.status[0] = '4';
+        if (t->count == 0)
+            no_mx_address(t, domain);
         return;
     case DNS_NODATA:
     case DNS_NOTFOUND:
@@ -215,6 +224,30 @@ static void arrange(struct target *t)
     for (size_t i = 0; i < t->count; i++)
         t->hosts[i].pref = t->hosts[i].pref * 2 + !is_preferred(t, &t->hosts[i]);
     qsort(t->hosts, t->count, sizeof *t->hosts, by_pref);
+}
+
+static bool same_family(const struct smtp_host *a, const struct smtp_host *b)
+{
+    return a->addr.sa.sa_family == b->addr.sa.sa_family;
+}
+
+/* Keep the first hosts. If all of them are of one address family, the other one gets
+ * half of the places: this host may have no route for the first. */
+static void limit_hosts(struct target *t)
+{
+    const struct smtp_params *p = &t->d->agent->p;
+    size_t limit = (size_t)p->mx_address_limit, kept = limit - limit / 2, same = 1;
+
+    if (limit == 0 || t->count <= limit)
+        return;
+    while (same < t->count && same_family(&t->hosts[same], &t->hosts[0]))
+        same++;
+    for (size_t i = same; p->balance_inet_protocols && same >= limit && i < t->count &&
+                          kept < limit;
+         i++)
+        if (!same_family(&t->hosts[i], &t->hosts[0]))
+            t->hosts[kept++] = t->hosts[i];
+    t->count = limit;
 }
 
 static bool add_unix(struct target *t, struct span path)
@@ -278,5 +311,6 @@ size_t smtp_target_hosts(struct smtp_delivery *d, struct span nexthop,
     if (t.count == 0 && t.failed_for_now && d->trouble.status[0] == '5')
         d->trouble.status[0] = '4';
     arrange(&t);
+    limit_hosts(&t);
     return t.count;
 }
