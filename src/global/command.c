@@ -36,21 +36,24 @@ bool command_clean_descriptors(void)
     return true;
 }
 
-/* What import_environment names: "NAME=value" as it stands, "NAME" with the caller's
- * value. NUL-terminated texts, one behind the other. */
+/* What import_environment names: "NAME=value" or "{NAME = value}" as it stands, "NAME"
+ * with the caller's value. NUL-terminated texts, one behind the other. */
 static void keep_variable(struct span word, struct strbuf *kept)
 {
-    const char *value;
     struct strbuf name = STRBUF_INIT;
+    struct span value;
 
     if (word.len > 2 && word.ptr[0] == '{')
         word = span_trim(span_of(word.ptr + 1, word.len - 2));
-    strbuf_add_span(&name, word);
-    value = span_chr(word, '=') > 0 ? "" : getenv(name.ptr);
-    if (value) {
-        strbuf_add_span(kept, word);
-        if (span_chr(word, '=') <= 0)
-            strbuf_addf(kept, "=%s", value);
+    value = word;
+    strbuf_add_span(&name, span_rtrim(span_cut(&value, '=')));
+    if (value.ptr)
+        value = span_ltrim(value);
+    else if (getenv(name.ptr))
+        value = span_str(getenv(name.ptr));
+    if (value.ptr && name.len > 0) {
+        strbuf_addf(kept, "%s=", name.ptr);
+        strbuf_add_span(kept, value);
         strbuf_add_char(kept, '\0');
     }
     strbuf_free(&name);

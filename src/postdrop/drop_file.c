@@ -61,19 +61,24 @@ int drop_file_write(struct drop_file *df, struct span data)
     return 0;
 }
 
-static int sync_directory(void)
+/* The set-gid group may write to the directory, not read it, so that others than the
+ * superuser cannot sync it by itself. */
+static int sync_directory(int file_fd)
 {
     int fd = open(QUEUE_MAILDROP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int error = 0;
+    int error;
 
-    /* The set-gid group may write there, not read; the superuser may. Where the sync
-     * of the file does not carry its name along, all that is left is sync(). */
+#ifdef __linux__
+    if (fd < 0)
+        return syncfs(file_fd) < 0 ? errno : 0;
+#else
+    (void)file_fd;
     if (fd < 0) {
         sync();
         return 0;
     }
-    if (fsync(fd) < 0)
-        error = errno;
+#endif
+    error = fsync(fd) < 0 ? errno : 0;
     close(fd);
     return error;
 }
@@ -92,7 +97,7 @@ int drop_file_finish(struct drop_file *df)
     if (fchmod(df->fd, MODE_COMPLETE) < 0 || fsync(df->fd) < 0)
         error = errno;
     else if (file_needs_dir_sync(df->fd))
-        error = sync_directory();
+        error = sync_directory(df->fd);
     if (error) {
         drop_file_remove(df);
         return error;

@@ -9,8 +9,6 @@ import pytest
 
 from submission import MESSAGE, RELAY, like, records
 
-pytestmark = pytest.mark.root
-
 
 def blank(text):
     """Without ids, dates and the name of the product."""
@@ -217,6 +215,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.root
 def test_malformed_files_are_saved_as_corrupt(gatepost, sink):
     server = sink("127.0.0.2", 25)
     m = gatepost(RELAY)
@@ -233,6 +232,7 @@ def test_malformed_files_are_saved_as_corrupt(gatepost, sink):
     m.wait_log(f'saving corrupt file "ABCDEF01" from queue "maildrop" to queue "corrupt"')
 
 
+@pytest.mark.root
 def test_what_is_not_mail_is_left_alone(gatepost, sink):
     server = sink("127.0.0.2", 25)
     m = gatepost(RELAY)
@@ -272,6 +272,7 @@ def test_owner_is_logged_and_shown(like_peer, sink):
     like_peer(scenario, RELAY)
 
 
+@pytest.mark.root
 def test_refused_content_goes_back_to_the_sender(gatepost, sink):
     """Too large for cleanup, though not for postdrop: a bounce, not a loop."""
     server = sink("127.0.0.2", 25)
