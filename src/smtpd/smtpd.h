@@ -26,6 +26,7 @@ enum smtpd_bare_lf {
 
 struct smtpd_policy;
 struct smtpd_lists;
+struct smtpd_chunks;
 struct anvil_client;
 
 struct smtpd_service {
@@ -86,6 +87,7 @@ struct smtpd_transaction {
     bool smtputf8;
     bool bare_lf;      /* seen in content */
     bool write_failed; /* cleanup is gone: refuse at the end */
+    struct smtpd_chunks *chunks; /* NULL before BDAT */
     /* Decisions of access tables. */
     int flags;             /* CLEANUP_HOLD, CLEANUP_DISCARD */
     int open_flags;        /* those that cleanup knew at first */
@@ -130,6 +132,7 @@ struct smtpd_session {
     bool failed;            /* the current command got a 4xx or 5xx reply */
     bool connected_counted; /* anvil counts this connection */
     bool bare_lf_noted;     /* for the disconnect line */
+    bool bdat_failed;     /* a chunk was refused: the others are dropped */
     const char *refusal;    /* every command but QUIT gets this; NULL */
     struct smtpd_count counts[SMTPD_VERBS_MAX];
 };
@@ -204,6 +207,7 @@ void smtpd_cmd_ehlo(struct smtpd_session *s, struct span args);
 void smtpd_cmd_mail(struct smtpd_session *s, struct span args);
 void smtpd_cmd_rcpt(struct smtpd_session *s, struct span args);
 void smtpd_cmd_data(struct smtpd_session *s, struct span args);
+void smtpd_cmd_bdat(struct smtpd_session *s, struct span args);
 void smtpd_cmd_rset(struct smtpd_session *s, struct span args);
 void smtpd_cmd_noop(struct smtpd_session *s, struct span args);
 void smtpd_cmd_quit(struct smtpd_session *s, struct span args);
@@ -224,8 +228,9 @@ void smtpd_transaction_rcpt(struct smtpd_session *s, const char *address, int no
                             const char *orcpt);
 /* Ends the envelope, starts the content with our Received header. */
 void smtpd_transaction_content(struct smtpd_session *s);
-/* Ends the content: what access tables decided, and the end of the message. */
-void smtpd_transaction_end(struct smtpd_session *s);
+/* Hand the complete message to cleanup and tell the client; counted: says also how
+ * many bytes it was. */
+void smtpd_transaction_finish(struct smtpd_session *s, bool counted);
 /* smtpd_received.c */
 void smtpd_received(const struct smtpd_session *s, struct strbuf *records);
 
@@ -238,5 +243,16 @@ enum smtpd_content {
 /* Copy the lines of a message up to the final dot from the client to cleanup.
  * *size_out: bytes of content seen. */
 enum smtpd_content smtpd_content_copy(struct smtpd_session *s, int64_t *size_out);
+
+/* The same in chunks of given sizes, for BDAT. chunks keeps what lies between them. */
+struct smtpd_chunks *smtpd_chunks_new(struct smtpd_session *s);
+void smtpd_chunks_free(struct smtpd_chunks *chunks); /* NULL allowed */
+/* Take count bytes; without chunks they are dropped. False: s->end says why. */
+bool smtpd_chunk_copy(struct smtpd_session *s, struct smtpd_chunks *chunks,
+                      int64_t count);
+void smtpd_chunks_end(struct smtpd_chunks *chunks); /* a last line without end */
+/* Line ends can make a message larger than its chunks: something was dropped. */
+bool smtpd_chunks_too_big(const struct smtpd_chunks *chunks);
+int64_t smtpd_chunks_size(const struct smtpd_chunks *chunks);
 
 #endif

@@ -19,6 +19,7 @@ static bool greet(struct smtpd_session *s, struct span args, const char *syntax,
         return false;
     }
     smtpd_transaction_reset(s);
+    s->bdat_failed = false;
     escape_printable(&clean, name, '?', true);
     free(s->helo);
     s->helo = strbuf_detach(&clean);
@@ -95,6 +96,7 @@ static size_t list_features(struct smtpd_session *s, struct feature out[16])
     out[n++] = (struct feature){SMTPD_EHLO_DSN, "DSN"};
     if (cfg->smtputf8_enable)
         out[n++] = (struct feature){SMTPD_EHLO_SMTPUTF8, "SMTPUTF8"};
+    out[n++] = (struct feature){SMTPD_EHLO_CHUNKING, "CHUNKING"};
     return n;
 }
 

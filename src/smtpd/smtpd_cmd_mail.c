@@ -52,6 +52,10 @@ void smtpd_cmd_mail(struct smtpd_session *s, struct span args)
         smtpd_error(s, "503 5.5.1 Error: nested MAIL command");
         return;
     }
+    if (s->bdat_failed) {
+        smtpd_error(s, "503 5.5.1 Error: MAIL after BDAT");
+        return;
+    }
     if (!smtpd_address_argument(args, SPAN_LIT("FROM:"), &text)) {
         smtpd_error(s, "501 5.5.4 Syntax: MAIL FROM:<address>");
         return;

@@ -7,6 +7,7 @@ void smtpd_cmd_rset(struct smtpd_session *s, struct span args)
         return;
     }
     smtpd_transaction_reset(s);
+    s->bdat_failed = false;
     smtpd_reply(s, "250 2.0.0 Ok");
 }
 

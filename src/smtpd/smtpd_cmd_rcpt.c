@@ -57,6 +57,10 @@ void smtpd_cmd_rcpt(struct smtpd_session *s, struct span args)
         smtpd_error(s, "503 5.5.1 Error: need MAIL command");
         return;
     }
+    if (s->trans.chunks) {
+        smtpd_error(s, "503 5.5.1 Error: RCPT after BDAT");
+        return;
+    }
     if (!smtpd_address_argument(args, SPAN_LIT("TO:"), &text)) {
         smtpd_error(s, "501 5.5.4 Syntax: RCPT TO:<address>");
         return;

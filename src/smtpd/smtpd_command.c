@@ -18,6 +18,7 @@ static const struct smtpd_verb verbs[] = {
     {"MAIL", "mail", smtpd_cmd_mail, 0},
     {"RCPT", "rcpt", smtpd_cmd_rcpt, 0},
     {"DATA", "data", smtpd_cmd_data, LAST},
+    {"BDAT", "bdat", smtpd_cmd_bdat, 0},
     {"RSET", "rset", smtpd_cmd_rset, JUNK},
     {"NOOP", "noop", smtpd_cmd_noop, LAST | JUNK},
     {"VRFY", "vrfy", smtpd_cmd_vrfy, LAST | JUNK},

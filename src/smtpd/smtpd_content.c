@@ -1,5 +1,9 @@
+#include <stdlib.h>
+
 #include "global/rec.h"
 #include "smtpd/smtpd.h"
+
+#define CHUNK_READ (64 * 1024) /* most that is taken at once */
 
 /* State of the copy: where in a line we are decides about dots. */
 struct copy {
@@ -122,14 +126,19 @@ static bool copy_lines(struct copy *c)
     return true;
 }
 
+static struct copy start_copy(struct smtpd_session *s)
+{
+    return (struct copy){.s = s,
+                         .records = cleanup_records(s->trans.msg),
+                         .line_limit = (size_t)s->cfg->line_length_limit,
+                         .size_limit = s->cfg->message_size_limit,
+                         .bare_lf = smtpd_bare_lf_mode(s),
+                         .after_crlf = true};
+}
+
 enum smtpd_content smtpd_content_copy(struct smtpd_session *s, int64_t *size_out)
 {
-    struct copy c = {.s = s,
-                     .records = cleanup_records(s->trans.msg),
-                     .line_limit = (size_t)s->cfg->line_length_limit,
-                     .size_limit = s->cfg->message_size_limit,
-                     .bare_lf = smtpd_bare_lf_mode(s),
-                     .after_crlf = true};
+    struct copy c = start_copy(s);
     bool complete;
 
     smtpd_restart_clock(s);
@@ -138,4 +147,119 @@ enum smtpd_content smtpd_content_copy(struct smtpd_session *s, int64_t *size_out
     if (!complete)
         return SMTPD_CONTENT_ENDED;
     return c.too_big ? SMTPD_CONTENT_TOO_BIG : SMTPD_CONTENT_OK;
+}
+
+/* -- BDAT: so many bytes, whatever they are -- */
+
+struct smtpd_chunks {
+    struct copy copy;
+    struct strbuf partial; /* a line whose end is in a later chunk */
+};
+
+struct smtpd_chunks *smtpd_chunks_new(struct smtpd_session *s)
+{
+    struct smtpd_chunks *chunks = xcalloc(1, sizeof *chunks);
+
+    chunks->copy = start_copy(s);
+    strbuf_init(&chunks->partial);
+    return chunks;
+}
+
+void smtpd_chunks_free(struct smtpd_chunks *chunks)
+{
+    if (!chunks)
+        return;
+    strbuf_free(&chunks->partial);
+    free(chunks);
+}
+
+int64_t smtpd_chunks_size(const struct smtpd_chunks *chunks)
+{
+    return chunks->copy.size + (int64_t)chunks->partial.len;
+}
+
+bool smtpd_chunks_too_big(const struct smtpd_chunks *chunks)
+{
+    return chunks->copy.too_big;
+}
+
+/* A dot means nothing here. */
+static void add_line(struct copy *c, struct span line)
+{
+    while (line.len > c->line_limit) {
+        add_piece(c, REC_FILTER_OR_CONT, span_first(line, c->line_limit));
+        line = span_skip(line, c->line_limit);
+    }
+    add_piece(c, REC_LINE, line);
+}
+
+static void end_chunk_line(struct smtpd_chunks *chunks, struct span line)
+{
+    bool crlf;
+
+    if (chunks->partial.len) {
+        strbuf_add_span(&chunks->partial, line);
+        line = strbuf_span(&chunks->partial);
+    }
+    crlf = line.len > 0 && line.ptr[line.len - 1] == '\r';
+    if (!crlf && chunks->copy.bare_lf != SMTPD_BARE_LF_ALLOW)
+        note_bare_lf(&chunks->copy);
+    add_line(&chunks->copy, span_first(line, line.len - crlf));
+    strbuf_reset(&chunks->partial);
+}
+
+static void keep_partial(struct smtpd_chunks *chunks, struct span rest)
+{
+    struct copy *c = &chunks->copy;
+
+    strbuf_add_span(&chunks->partial, rest);
+    while (chunks->partial.len > c->line_limit + 1) {
+        add_piece(c, REC_FILTER_OR_CONT,
+                  span_first(strbuf_span(&chunks->partial), c->line_limit));
+        strbuf_consume(&chunks->partial, c->line_limit);
+    }
+}
+
+static void add_bytes(struct smtpd_chunks *chunks, struct span data)
+{
+    const char *lf;
+
+    while (data.len > 0 && (lf = memchr(data.ptr, '\n', data.len)) != NULL) {
+        size_t len = (size_t)(lf - data.ptr);
+
+        end_chunk_line(chunks, span_first(data, len));
+        data = span_skip(data, len + 1);
+    }
+    if (data.len)
+        keep_partial(chunks, data);
+}
+
+bool smtpd_chunk_copy(struct smtpd_session *s, struct smtpd_chunks *chunks, int64_t count)
+{
+    smtpd_restart_clock(s);
+    while (count > 0) {
+        struct span data;
+        size_t want = count < CHUNK_READ ? (size_t)count : CHUNK_READ;
+        enum stream_status status = stream_read_some(s->stream, want, &data);
+
+        if (status != STREAM_OK) {
+            s->end = smtpd_end_of(s, status);
+            return false;
+        }
+        count -= (int64_t)data.len;
+        if (!chunks)
+            continue;
+        add_bytes(chunks, data);
+        if (!s->trans.write_failed && cleanup_send(s->trans.msg, false) != IPC_OK)
+            s->trans.write_failed = true;
+    }
+    return true;
+}
+
+void smtpd_chunks_end(struct smtpd_chunks *chunks)
+{
+    if (chunks->partial.len) {
+        add_line(&chunks->copy, strbuf_span(&chunks->partial));
+        strbuf_reset(&chunks->partial);
+    }
 }

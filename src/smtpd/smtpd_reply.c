@@ -13,7 +13,7 @@ static bool is_goodbye(const char *text)
 /* Clients that do nothing but err are not worth a quick answer. */
 static void slow_down(struct smtpd_session *s)
 {
-    if (s->errors <= s->cfg->smtpd_soft_error_limit ||
+    if (s->errors_before < s->cfg->smtpd_soft_error_limit ||
         s->cfg->smtpd_error_sleep_time == 0)
         return;
     stream_flush(s->stream);

@@ -1,7 +1,7 @@
 #include <stdio.h>
 
 #include "global/rec.h"
-#include "smtpd/smtpd.h"
+#include "smtpd/smtpd_policy.h"
 #include "util/msg.h"
 
 void smtpd_transaction_reset(struct smtpd_session *s)
@@ -10,6 +10,7 @@ void smtpd_transaction_reset(struct smtpd_session *s)
 
     if (trans->msg)
         cleanup_abort(trans->msg);
+    smtpd_chunks_free(trans->chunks);
     smtpd_arena_put(s->ss, trans->arena);
     *trans = (struct smtpd_transaction){0};
 }
@@ -119,7 +120,7 @@ void smtpd_transaction_content(struct smtpd_session *s)
     smtpd_received(s, sb);
 }
 
-void smtpd_transaction_end(struct smtpd_session *s)
+static void end_message(struct smtpd_session *s)
 {
     struct smtpd_transaction *trans = &s->trans;
     struct strbuf *sb = cleanup_records(trans->msg);
@@ -132,4 +133,56 @@ void smtpd_transaction_end(struct smtpd_session *s)
     for (const struct smtpd_text *text = trans->bcc; text; text = text->next)
         rec_add_str(sb, REC_RCPT, text->text);
     rec_add(sb, REC_END, SPAN_EMPTY);
+}
+
+static void reply_queued(struct smtpd_session *s, bool counted)
+{
+    const struct smtpd_transaction *trans = &s->trans;
+
+    s->errors = s->junk = 0;
+    if (counted)
+        smtpd_replyf(s, "250 2.0.0 Ok: %lld bytes queued as %s",
+                     (long long)smtpd_chunks_size(trans->chunks), trans->queue_id);
+    else
+        smtpd_replyf(s, "250 2.0.0 Ok: queued as %s", trans->queue_id);
+}
+
+static void reply_result(struct smtpd_session *s, const struct cleanup_result *result,
+                         bool counted)
+{
+    const struct cleanup_status_detail *detail;
+
+    if (result->status == CLEANUP_STAT_OK) {
+        reply_queued(s, counted);
+        return;
+    }
+    detail = cleanup_status_detail(result->status);
+    smtpd_errorf(s, "%d %s %s", detail->smtp_code,
+                 result->dsn[0] ? result->dsn : detail->dsn,
+                 result->reason[0] ? result->reason : detail->text);
+}
+
+void smtpd_transaction_finish(struct smtpd_session *s, bool counted)
+{
+    struct smtpd_transaction *trans = &s->trans;
+    struct cleanup_result result;
+    const char *refusal;
+
+    if (trans->bare_lf && smtpd_bare_lf_mode(s) == SMTPD_BARE_LF_REJECT) {
+        smtpd_bare_lf_refused(s, "END-OF-MESSAGE");
+        return;
+    }
+    if (trans->write_failed) {
+        smtpd_error(s, "451 4.3.0 Error: queue file write error");
+        return;
+    }
+    refusal = smtpd_policy_eod(s);
+    if (refusal) {
+        smtpd_error(s, refusal);
+        return;
+    }
+    end_message(s);
+    result = cleanup_commit(trans->msg, s->scratch);
+    trans->msg = NULL;
+    reply_result(s, &result, counted);
 }
