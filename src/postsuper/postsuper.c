@@ -13,10 +13,10 @@
 #include "master/service_log.h"
 #include "util/msg.h"
 
-#define USAGE                                                                      \
-    "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id "       \
-    "(expire)] [-f queue_id (expire and release)] [-h queue_id (hold)] [-H "      \
-    "queue_id (release)] [-p (purge temporary files)] [-r queue_id (requeue)] "   \
+#define USAGE                                                                          \
+    "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id "            \
+    "(expire)] [-f queue_id (expire and release)] [-h queue_id (hold)] [-H "           \
+    "queue_id (release)] [-p (purge temporary files)] [-r queue_id (requeue)] "        \
     "[-s (structure fix)] [-S (structure fix, long names too)] [-v] [queue...]"
 #define TARGETS_MAX 1000
 
@@ -38,9 +38,8 @@ struct options {
 static const struct {
     int option;
     enum action action;
-} action_options[] = {{'d', ACT_DELETE},         {'e', ACT_EXPIRE},
-                      {'f', ACT_EXPIRE_RELEASE}, {'h', ACT_HOLD},
-                      {'H', ACT_RELEASE},        {'r', ACT_REQUEUE}};
+} action_options[] = {{'d', ACT_DELETE}, {'e', ACT_EXPIRE},  {'f', ACT_EXPIRE_RELEASE},
+                      {'h', ACT_HOLD},   {'H', ACT_RELEASE}, {'r', ACT_REQUEUE}};
 
 static bool add_target(struct options *opt, int c, const char *id)
 {
@@ -61,7 +60,7 @@ static void parse(int argc, char **argv, struct options *opt,
 {
     int c;
 
-    while ((c = getopt(argc, argv, "c:d:e:f:h:H:pr:sSv")) != -1) {
+    while ((c = getopt(argc, argv, "+c:d:e:f:h:H:pr:sSv")) != -1) {
         switch (c) {
         case 'c':
             if (*optarg != '/')
@@ -86,7 +85,7 @@ static void parse(int argc, char **argv, struct options *opt,
                 msg_fatal(USAGE);
         }
     }
-    if (opt->count == 0 && !opt->check && !opt->purge && optind == argc)
+    if (opt->count == 0 && !opt->check && !opt->purge)
         opt->check = opt->purge = true; /* as at system start */
 }
 
@@ -124,7 +123,7 @@ static void select_queues(struct super *s, char **names)
 static void one_message(struct super *s, enum action action, const char *id)
 {
     if (queue_id_valid(span_str(id)))
-        action_on_message(s, action, id, true);
+        action_on_message(s, action, id);
     else
         msg_warn("invalid mail queue id: %s", id);
 }
@@ -156,15 +155,18 @@ static void run_target(struct super *s, const struct target *target)
         one_message(s, target->action, target->id);
 }
 
-static void report(const struct super *s, const struct options *opt)
+static void report(const struct super *s, const struct options *opt, int64_t renamed)
 {
-    bool told[ACT_COUNT] = {false};
+    unsigned requested = 0;
 
-    for (size_t i = 0; i < opt->count; i++) {
-        if (!told[opt->targets[i].action])
-            action_report(s, opt->targets[i].action);
-        told[opt->targets[i].action] = true;
-    }
+    for (size_t i = 0; i < opt->count; i++)
+        requested |= 1u << opt->targets[i].action;
+    action_report(s, requested);
+    if (renamed == 0)
+        return;
+    msg_info("Renamed to match inode number: %lld message%s", (long long)renamed,
+             renamed == 1 ? "" : "s");
+    msg_warn("QUEUE FILE NAMES WERE CHANGED TO MATCH INODE NUMBERS");
 }
 
 static void wake_up(const struct super *s)
@@ -190,6 +192,7 @@ int main(int argc, char **argv)
     struct arena *arena = arena_new();
     struct config *cfg;
     struct err err;
+    int64_t renamed = 0;
 
     msg_init("postsuper");
     signal(SIGPIPE, SIG_IGN);
@@ -205,13 +208,13 @@ int main(int argc, char **argv)
     s.cfg = cfg;
     queue_init(&s.queue, cfg, arena);
     select_queues(&s, argv + optind);
-    for (size_t i = 0; i < opt.count; i++)
-        run_target(&s, &opt.targets[i]);
     if (opt.check)
-        structure_check(&s, opt.check_long);
+        renamed = structure_check(&s, opt.check_long);
     if (opt.purge)
         structure_purge(&s);
-    report(&s, &opt);
+    for (size_t i = 0; i < opt.count; i++)
+        run_target(&s, &opt.targets[i]);
+    report(&s, &opt, renamed);
     wake_up(&s);
     msg_flush();
     arena_free(arena);

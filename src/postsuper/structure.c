@@ -3,8 +3,9 @@
  * could come to the same name later).
  *
  * Renaming goes in two steps through names with MARK behind them, so that no file
- * ever takes the place of another that is still to be renamed. A run that was
- * interrupted is completed by the next. */
+ * ever takes the place of another that is still to be renamed. In each step the logs
+ * go before their message: a run that is interrupted anywhere is completed by the
+ * next one, which finds the message under the old name or the marked one. */
 #include "postsuper/postsuper.h"
 
 #include <dirent.h>
@@ -17,7 +18,7 @@
 #include "util/list.h"
 #include "util/msg.h"
 
-#define MARK       "#new"
+#define MARK       "#FIX"
 #define TIME_CHARS 5 /* microseconds in front of a short id */
 #define STALE_S    (24 * 3600)
 #define DEPTH_MAX  8
@@ -27,6 +28,15 @@ struct found {
     char path[QUEUE_PATH_MAX + 32];
     char name[QUEUE_ID_MAX + 32];
 };
+
+static const char *const log_queues[] = {QUEUE_BOUNCE, QUEUE_DEFER, QUEUE_TRACE};
+
+static bool has_mark(const char *name)
+{
+    size_t len = strlen(name), mark = strlen(MARK);
+
+    return len > mark && strcmp(name + len - mark, MARK) == 0;
+}
 
 static bool is_message_queue(const char *name)
 {
@@ -99,27 +109,46 @@ static bool move(const char *from, char *to)
     return false;
 }
 
-/* The short id that fits the inode; false when the name is right as it is. */
-static bool better_id(const char *id, ino_t inode, char out[QUEUE_ID_MAX])
+/* The id that fits the inode; false when the name is right as it is. */
+static bool better_id(const char *id, ino_t inode, bool long_too,
+                      char out[QUEUE_ID_MAX])
 {
-    if (queue_id_is_long(span_str(id)) || strlen(id) <= TIME_CHARS)
+    int64_t sec, usec;
+
+    if (!queue_id_time(span_str(id), &sec, &usec))
+        snprintf(out, QUEUE_ID_MAX, "%.*s%lX", TIME_CHARS, id, (unsigned long)inode);
+    else if (long_too)
+        queue_id_long(out, sec, usec, inode);
+    else
         return false;
-    snprintf(out, QUEUE_ID_MAX, "%.*s%lX", TIME_CHARS, id, (unsigned long)inode);
     return strcmp(out, id) != 0;
 }
 
-static void rename_logs(struct super *s, const char *old_id, const char *new_id)
+static bool is_message_name(const char *id)
 {
-    static const char *const logs[] = {QUEUE_BOUNCE, QUEUE_DEFER, QUEUE_TRACE};
+    if (!queue_id_valid(span_str(id)))
+        return false;
+    return queue_id_is_long(span_str(id)) ||
+           (strlen(id) > TIME_CHARS && strspn(id, "0123456789ABCDEF") == strlen(id));
+}
 
-    for (size_t i = 0; i < ARRAY_LEN(logs); i++) {
-        char from[QUEUE_PATH_MAX], to[QUEUE_PATH_MAX];
+/* Ours while it is being written: <microseconds>.<pid>. */
+static bool is_temporary(const char *name)
+{
+    struct span rest = span_str(name), first = span_cut(&rest, '.');
 
-        queue_path(&s->queue, logs[i], old_id, from);
-        queue_path(&s->queue, logs[i], new_id, to);
-        if (access(from, F_OK) == 0)
-            move(from, to);
-    }
+    return span_all_digits(first) && span_all_digits(rest);
+}
+
+static void mark_log(struct super *s, const char *log, const char *id,
+                     const char *better)
+{
+    char from[QUEUE_PATH_MAX], to[QUEUE_PATH_MAX + sizeof MARK];
+
+    queue_path(&s->queue, log, id, from);
+    snprintf(to, sizeof to, "%s/%s" MARK, log, better);
+    if (access(from, F_OK) == 0)
+        move(from, to);
 }
 
 /* Step one: wrong ids get their right name with the mark. */
@@ -128,31 +157,40 @@ static void mark_file(struct super *s, const char *queue_name, const struct foun
     char id[QUEUE_ID_MAX], to[QUEUE_PATH_MAX + 32];
     struct stat st;
 
-    if (!queue_id_valid(span_str(f->name)) || lstat(f->path, &st) < 0 ||
-        !better_id(f->name, st.st_ino, id))
+    if (has_mark(f->name) || is_temporary(f->name))
         return;
+    if (!is_message_name(f->name)) {
+        msg_warn("bogus file name: %s", f->path);
+        return;
+    }
+    if (lstat(f->path, &st) < 0 ||
+        !better_id(f->name, st.st_ino, s->long_names_too, id))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(log_queues); i++)
+        mark_log(s, log_queues[i], f->name, id);
     snprintf(to, sizeof to, "%s/%s" MARK, queue_name, id);
-    if (!move(f->path, to))
-        return;
-    rename_logs(s, f->name, id);
-    s->renamed++;
+    if (move(f->path, to))
+        s->renamed++;
 }
 
-/* Step two: everything to where its name belongs. */
+/* Step two: everything to where its name belongs. A log that has the name already
+ * belongs to no message: nobody else may have that name. */
 static void place_file(struct super *s, const char *queue_name, const struct found *f)
 {
     char id[QUEUE_ID_MAX + 32], to[QUEUE_PATH_MAX];
-    char *mark;
+    bool marked = has_mark(f->name);
 
     strcpy(id, f->name);
-    mark = strstr(id, MARK);
-    if (mark && mark[strlen(MARK)] == '\0')
-        *mark = '\0';
+    if (marked)
+        id[strlen(id) - strlen(MARK)] = '\0';
     if (!queue_id_valid(span_str(id)))
         return;
     queue_path(&s->queue, queue_name, id, to);
-    if (strcmp(to, f->path) != 0)
-        move(f->path, to);
+    if (strcmp(to, f->path) == 0)
+        return;
+    if (marked && !is_message_queue(queue_name))
+        unlink(to);
+    move(f->path, to);
 }
 
 static void each_file(struct super *s, const char *queue_name,
@@ -171,29 +209,36 @@ static void each_file(struct super *s, const char *queue_name,
     }
 }
 
-void structure_check(struct super *s, bool long_names_too)
+static bool is_log_queue(const char *name)
 {
-    /* Long names need no repair: they hold the time of day to the microsecond. */
-    (void)long_names_too;
+    for (size_t i = 0; i < ARRAY_LEN(log_queues); i++)
+        if (strcmp(log_queues[i], name) == 0)
+            return true;
+    return false;
+}
+
+int64_t structure_check(struct super *s, bool long_names_too)
+{
+    s->long_names_too = long_names_too;
+    s->renamed = 0;
     for (size_t i = 0; s->queues[i]; i++)
         if (is_message_queue(s->queues[i]))
             each_file(s, s->queues[i], mark_file);
+    for (size_t i = 0; i < ARRAY_LEN(log_queues); i++)
+        each_file(s, log_queues[i], place_file);
     for (size_t i = 0; s->queues[i]; i++)
-        each_file(s, s->queues[i], place_file);
-    if (s->renamed > 0)
-        msg_info("Renamed to match inode number: %lld message%s", (long long)s->renamed,
-                 s->renamed == 1 ? "" : "s");
+        if (!is_log_queue(s->queues[i]))
+            each_file(s, s->queues[i], place_file);
+    return s->renamed;
 }
 
-/* Temporary names are <microseconds>.<pid>. */
 static void purge_file(struct super *s, const char *queue_name, const struct found *f)
 {
-    struct span rest = span_str(f->name), first = span_cut(&rest, '.');
     struct stat st;
 
     (void)s;
     (void)queue_name;
-    if (!span_all_digits(first) || !span_all_digits(rest) || lstat(f->path, &st) < 0 ||
+    if (!is_temporary(f->name) || lstat(f->path, &st) < 0 ||
         time(NULL) < st.st_mtime + STALE_S)
         return;
     if (unlink(f->path) == 0)
