@@ -13,7 +13,8 @@ enum deliver_pass {
 
 /* destination: "transport" or "transport:nexthop"; the next hop is otherwise the
  * recipient's domain. sender replaces the envelope's. rcpt->offset is 0 unless the
- * other agent is to mark it done in the queue file. req->reply is brought up to date. */
+ * other agent is to mark it done in the queue file. req->reply is brought up to date.
+ */
 enum deliver_pass deliver_pass(struct deliver *d, struct deliver_request *req,
                                const struct recipient *rcpt, const char *sender,
                                const char *destination);

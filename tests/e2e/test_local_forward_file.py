@@ -78,3 +78,20 @@ def test_two_users_forwarding_to_each_other(mta):
     assert local.outcome("alice") == ["alice " + FORWARD]
     line = local.m.wait_log("mail forwarding loop")
     assert line.to == "<alice@mx.gate.test>" and line.dsn == "5.4.6"
+
+
+@pytest.mark.users("alice")
+def test_nonsense_does_no_harm(gatepost):
+    """Whatever a user writes into the file, each message gets an answer."""
+    local = gp.Local(gatepost)
+    texts = [b"\0\1\2\xff\xfe" * 40, b'"' * 1000, b"(" * 1000 + b"\n", b"<" * 500, b"@,;:@\n",
+             b"|\n", b'"|"\n', b":include:\n", b":include:relative\n", b":include:/dev/zero\n",
+             b"/\n", b"~/\n", b"\\\n", b"a" * 100000, b"x@" + b"y." * 5000 + b"z\n",
+             b",".join(b"u%d@far.test" % n for n in range(3000)), b"alice, " * 2000]
+    for text in texts:
+        path = local.put("alice", ".forward", "")
+        with open(path, "wb") as f:
+            f.write(text)
+        assert local.outcome("alice"), text[:40]
+    os.remove(path)
+    assert local.outcome("alice") == ["alice " + MAILBOX]
