@@ -14,12 +14,12 @@ enum mailbox_copy_flag {
 
 /* What delivery adds, in this order. Addresses are in internal form. */
 struct mailbox_message {
-    int fd;                  /* queue file; stays the caller's */
-    int64_t data_offset;     /* of the first content record */
-    const char *sender;      /* Return-Path:, and the From line */
-    const char *original_to; /* X-Original-To:; NULL: none */
+    int fd;                   /* queue file; stays the caller's */
+    int64_t data_offset;      /* of the first content record */
+    const char *sender;       /* Return-Path:, and the From line */
+    const char *original_to;  /* X-Original-To:; NULL: none */
     const char *delivered_to; /* Delivered-To:; NULL: none */
-    time_t when;             /* of the From line */
+    time_t when;              /* of the From line */
 };
 
 struct mailbox_copy {
@@ -29,7 +29,7 @@ struct mailbox_copy {
     bool started; /* the added headers were handed out */
     bool in_line; /* the last record did not end its line */
     bool done;
-    bool failed;  /* the queue file could not be read to its end */
+    bool failed; /* the queue file could not be read to its end */
 };
 
 void mailbox_copy_init(struct mailbox_copy *copy, const struct mailbox_message *message,
