@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "global/event.h"
+#include "util/file.h"
 #include "util/msg.h"
 #include "util/timefmt.h"
 
@@ -103,10 +104,41 @@ static void check_logs(struct message *msg)
     queue_remove(q, QUEUE_DEFER, msg->id);
 }
 
+/* Try again later: nothing was learned about its recipients. */
+static void put_off(struct message *msg)
+{
+    struct qmgr *qm = msg->qm;
+    int64_t due = time_now() + qm->cfg->minimal_backoff_time;
+    struct timespec times[2] = {{.tv_sec = due}, {.tv_sec = due}};
+    char path[QUEUE_PATH_MAX];
+
+    queue_path(&qm->queue, QUEUE_ACTIVE, msg->id, path);
+    utimensat(AT_FDCWD, path, times, 0);
+    if (queue_rename(&qm->queue, QUEUE_ACTIVE, QUEUE_DEFERRED, msg->id) == 0)
+        deferred_add(qm, msg->id, due);
+}
+
+/* After a restart an agent may still work for the predecessor: agents hold a shared
+ * lock on the file. Its recipients must not be delivered twice. */
+static bool still_being_delivered(struct message *msg)
+{
+    int fd = queue_open(&msg->qm->queue, QUEUE_ACTIVE, msg->id, O_RDONLY);
+    bool busy = fd >= 0 && lock_try(fd, LOCK_FLOCK, LOCK_EXCLUSIVE) == LOCK_BUSY;
+
+    if (fd >= 0)
+        close(fd);
+    return busy;
+}
+
 static bool message_load(struct message *msg)
 {
     const char *why = "";
 
+    if (still_being_delivered(msg)) {
+        msg_info("%s: skipped, still being delivered", msg->id);
+        put_off(msg);
+        return false;
+    }
     switch (read_file(msg, msg->arena, 0, &msg->env, &why)) {
     case ENVELOPE_OK:
         check_logs(msg);
@@ -116,9 +148,7 @@ static bool message_load(struct message *msg)
         return false;
     case ENVELOPE_IO_ERROR:
         msg_warn("%s: cannot read queue file: %s", msg->id, why);
-        if (queue_rename(&msg->qm->queue, QUEUE_ACTIVE, QUEUE_DEFERRED, msg->id) == 0)
-            deferred_add(msg->qm, msg->id,
-                         time_now() + msg->qm->cfg->minimal_backoff_time);
+        put_off(msg);
         return false;
     }
     return false;

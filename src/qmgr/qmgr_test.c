@@ -414,6 +414,27 @@ static void a_missing_agent_makes_its_mail_wait(void **state)
     assert_int_equal(w.qm.rcpts_in_memory, 0);
 }
 
+static void scan_leftover(void *arg)
+{
+    (void)arg;
+    assert_false(message_admit(&w.qm, QUEUE_INCOMING, "DDDDD1", NULL));
+    qmgr_release(&w.qm);
+}
+
+static void a_message_of_a_busy_agent_is_left_alone(void **state)
+{
+    int fd;
+
+    (void)state;
+    fd = open("incoming/DDDDD1", O_CREAT | O_RDWR, 0700);
+    assert_true(fd >= 0);
+    assert_int_equal(lock_try(fd, LOCK_FLOCK, LOCK_SHARED), LOCK_OK);
+    run(scan_leftover);
+    assert_true(exists("deferred/D/DDDDD1"));
+    assert_int_equal(w.qm.deferred.count, 1);
+    close(fd);
+}
+
 static void feedback_values(void **state)
 {
     double num;
@@ -443,6 +464,7 @@ int main(void)
         WORLD_TEST(a_dead_site_is_left_alone_and_its_mail_deferred),
         WORLD_TEST(a_vanished_agent_loses_nothing),
         WORLD_TEST(a_missing_agent_makes_its_mail_wait),
+        WORLD_TEST(a_message_of_a_busy_agent_is_left_alone),
         cmocka_unit_test(feedback_values),
     };
 
