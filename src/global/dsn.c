@@ -1,5 +1,7 @@
 #include "global/dsn.h"
 
+#include "util/msg.h"
+
 static bool status_field(struct span *text, size_t max_digits, bool last)
 {
     size_t n = 0;
@@ -46,6 +48,18 @@ struct span dsn_split(struct span text, const char *status_default, char reply_c
         return span_ltrim(span_skip(rest, n));
     strcpy(status_out, status_default);
     return text;
+}
+
+struct span dsn_split_settled(struct span text, const char *status_default,
+                              const char *who, char status_out[DSN_STATUS_LEN])
+{
+    struct span rest = dsn_split(text, status_default, 0, status_out);
+
+    if (status_out[0] != status_default[0]) {
+        msg_warn("%s: ignoring dsn code \"%s\"", who, status_out);
+        strcpy(status_out, status_default);
+    }
+    return rest;
 }
 
 void dsn_to_frame(const struct dsn *dsn, struct strbuf *sb)

@@ -9,11 +9,11 @@
 
 struct dsn {
     char status[DSN_STATUS_LEN]; /* "4.4.1" */
-    const char *action;     /* "failed" "delayed" "delivered" "relayed" "expanded" "" */
-    const char *reason;     /* free text, as logged in status=x (reason) */
-    const char *diag_type;  /* "smtp", "x-unix", or "" */
+    const char *action;    /* "failed" "delayed" "delivered" "relayed" "expanded" "" */
+    const char *reason;    /* free text, as logged in status=x (reason) */
+    const char *diag_type; /* "smtp", "x-unix", or "" */
     const char *diag_text;
-    const char *mta_type;   /* "dns" or "" */
+    const char *mta_type; /* "dns" or "" */
     const char *mta_name;
 };
 
@@ -23,6 +23,10 @@ bool dsn_status_parse(struct span text, char out[DSN_STATUS_LEN]);
  * when its class does not fit reply_class ('2','4','5'; 0: any). */
 struct span dsn_split(struct span text, const char *status_default, char reply_class,
                       char status_out[DSN_STATUS_LEN]);
+/* The same for a text whose class is settled by status_default: a status of another
+ * class is taken off, and a warning by "who" tells. */
+struct span dsn_split_settled(struct span text, const char *status_default,
+                              const char *who, char status_out[DSN_STATUS_LEN]);
 void dsn_to_frame(const struct dsn *dsn, struct strbuf *sb);
 bool dsn_from_frame(struct span body, struct arena *arena, struct dsn *dsn_out,
                     const char **missing_out);

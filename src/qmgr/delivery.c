@@ -1,7 +1,9 @@
 /* One delivery: a fiber that hands an entry to an agent and takes the answer. */
 #include "qmgr/qmgr.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "util/msg.h"
 
@@ -60,6 +62,18 @@ static void exchange(struct transport *t, struct entry *entry, struct arena *are
         ipc_pool_drop(t->pool, conn);
 }
 
+/* A transport without a service in master.cf is the common case. */
+static const char *why_no_connection(const struct transport *t, enum ipc_status status)
+{
+    struct strbuf path = STRBUF_INIT;
+    bool missing;
+
+    strbuf_addf(&path, "private/%s", t->name);
+    missing = access(path.ptr, F_OK) < 0 && errno == ENOENT;
+    strbuf_free(&path);
+    return missing ? strerror(ENOENT) : ipc_status_text(status);
+}
+
 static void agent_failed(struct transport *t, struct entry *entry,
                          const struct outcome *out)
 {
@@ -79,7 +93,7 @@ static void agent_failed(struct transport *t, struct entry *entry,
                      t->name);
         else
             msg_warn("connect to transport private/%s: %s", t->name,
-                     ipc_status_text(out->status));
+                     why_no_connection(t, out->status));
     }
     transport_unavailable(t);
     if (out->connected) {

@@ -88,7 +88,7 @@ static void add_addresses_native(struct target *t, struct span name, unsigned pr
     int error = net_name_to_addrs(host, AF_UNSPEC, &addrs, &count);
 
     if (error != 0) {
-        trouble(t, error == EAI_AGAIN ? "4.4.3" : "5.4.4",
+        trouble(t, error == EAI_AGAIN ? "4.4.4" : "5.4.4",
                 arena_printf(t->d->arena, "unable to look up host %s: %s", host,
                              gai_strerror(error)));
         return;
