@@ -1,9 +1,12 @@
 #include "global/queue_list.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "global/addr.h"
 #include "global/bounce_log.h"
+#include "util/escape.h"
 #include "util/msg.h"
 
 struct walk {
@@ -20,41 +23,103 @@ struct logs {
     size_t defer_count, bounce_count;
 };
 
-static void copy_recipients(struct walk *w, const struct envelope *env,
-                            const struct logs *logs, struct queue_list_entry *entry)
-{
-    size_t room = env->rcpt_len + logs->bounce_count;
+/* -- recipients with their reasons -- */
 
-    entry->rcpts = arena_alloc(w->arena, (room + 1) * sizeof *entry->rcpts);
-    for (size_t i = 0; i < logs->bounce_count; i++)
-        entry->rcpts[entry->rcpt_len++] = (struct queue_list_rcpt){
-            logs->bounce[i].rcpt.address, logs->bounce[i].rcpt.orig, "bounce",
-            logs->bounce[i].dsn.reason};
-    for (size_t i = 0; i < env->rcpt_len; i++)
-        entry->rcpts[entry->rcpt_len++] = (struct queue_list_rcpt){
-            env->rcpts[i].address, env->rcpts[i].orig, "", ""};
+struct pending {
+    const struct recipient *rcpt;
+    bool listed;
+};
+
+static int by_offset(const void *a, const void *b)
+{
+    const struct pending *x = a, *y = b;
+
+    return (x->rcpt->offset > y->rcpt->offset) - (x->rcpt->offset < y->rcpt->offset);
 }
 
-/* The log is in the order of delivery: look on from where the last one was found, so
- * that long lists take one pass. */
-static void add_reasons(const struct logs *logs, struct queue_list_entry *entry,
-                        const struct envelope *env)
+static struct pending *sorted_recipients(struct walk *w, const struct envelope *env)
 {
-    size_t start = 0, first = entry->rcpt_len - env->rcpt_len;
+    struct pending *list = arena_alloc(w->arena, (env->rcpt_len + 1) * sizeof *list);
 
-    for (size_t i = 0; i < env->rcpt_len; i++) {
-        for (size_t k = 0; k < logs->defer_count; k++) {
-            const struct bounce_entry *e =
-                &logs->defer[(start + k) % logs->defer_count];
+    for (size_t i = 0; i < env->rcpt_len; i++)
+        list[i] = (struct pending){.rcpt = &env->rcpts[i]};
+    qsort(list, env->rcpt_len, sizeof *list, by_offset);
+    return list;
+}
 
-            if (e->rcpt.offset != env->rcpts[i].offset)
-                continue;
-            entry->rcpts[first + i].log_class = "defer";
-            entry->rcpts[first + i].reason = e->dsn.reason;
-            start = (start + k + 1) % logs->defer_count;
-            break;
-        }
+static struct pending *find_pending(struct pending *list, size_t len, int64_t offset)
+{
+    struct recipient wanted = {.offset = offset};
+    struct pending key = {.rcpt = &wanted};
+
+    return bsearch(&key, list, len, sizeof *list, by_offset);
+}
+
+/* Texts of other systems go to a terminal and into JSON. */
+static const char *clean_reason(struct walk *w, const char *reason)
+{
+    struct strbuf sb = STRBUF_INIT;
+    const char *clean;
+
+    escape_printable(&sb, span_str(reason), '?', true);
+    clean = arena_span_str(w->arena, strbuf_span(&sb));
+    strbuf_free(&sb);
+    return clean;
+}
+
+/* Logs hold addresses in their external form. */
+static const char *internal(struct walk *w, const char *external)
+{
+    struct strbuf sb = STRBUF_INIT;
+    const char *address;
+
+    addr_unquote(&sb, span_str(external));
+    address = arena_span_str(w->arena, strbuf_span(&sb));
+    strbuf_free(&sb);
+    return address;
+}
+
+static void add_logged(struct walk *w, struct queue_list_entry *entry,
+                       const struct bounce_entry *log, const char *log_class)
+{
+    entry->rcpts[entry->rcpt_len++] = (struct queue_list_rcpt){
+        internal(w, log->rcpt.address), internal(w, log->rcpt.orig), log_class,
+        clean_reason(w, log->dsn.reason)};
+}
+
+/* In the order of the logs, so that those that failed together stand together; then
+ * those that are not in a log. */
+static void list_recipients(struct walk *w, const struct envelope *env,
+                            const struct logs *logs, struct queue_list_entry *entry)
+{
+    struct pending *pending = sorted_recipients(w, env);
+
+    entry->rcpts = arena_alloc(
+        w->arena, (env->rcpt_len + logs->bounce_count + logs->defer_count + 1) *
+                      sizeof *entry->rcpts);
+    for (size_t i = 0; i < logs->bounce_count; i++)
+        add_logged(w, entry, &logs->bounce[i], "bounce");
+    for (size_t i = 0; i < logs->defer_count; i++) {
+        struct pending *p =
+            find_pending(pending, env->rcpt_len, logs->defer[i].rcpt.offset);
+
+        if (!p)
+            continue; /* not one of those that wait */
+        p->listed = true;
+        add_logged(w, entry, &logs->defer[i], "defer");
     }
+    for (size_t i = 0; i < env->rcpt_len; i++) {
+        const struct recipient *rcpt = &env->rcpts[i];
+
+        if (!find_pending(pending, env->rcpt_len, rcpt->offset)->listed)
+            entry->rcpts[entry->rcpt_len++] =
+                (struct queue_list_rcpt){rcpt->address, rcpt->orig, "", ""};
+    }
+}
+
+static bool is_maildrop(const struct walk *w)
+{
+    return strcmp(w->queue_name, QUEUE_MAILDROP) == 0;
 }
 
 static bool read_message(struct walk *w, const char *path, struct envelope *env,
@@ -72,7 +137,7 @@ static bool read_message(struct walk *w, const char *path, struct envelope *env,
     }
     status = envelope_read(fd, 0, 0, w->arena, env, &why);
     close(fd);
-    if (status == ENVELOPE_CORRUPT)
+    if (status == ENVELOPE_CORRUPT && msg_verbose)
         msg_warn("%s: %s", path, why);
     return status == ENVELOPE_OK;
 }
@@ -91,11 +156,11 @@ static bool visit_file(void *arg, const char *id, const char *path)
     bounce_log_read(w->q, QUEUE_BOUNCE, id, w->arena, &logs.bounce, &logs.bounce_count);
     bounce_log_read(w->q, QUEUE_DEFER, id, w->arena, &logs.defer, &logs.defer_count);
     entry.time = env.arrival.tv_sec;
-    entry.size = env.content_size > 0 ? env.content_size : st.st_size;
+    /* A file of postdrop has no size record that could be trusted. */
+    entry.size = is_maildrop(w) ? st.st_size : env.data_size;
     entry.forced_expire = st.st_mode & QUEUE_BIT_EXPIRE;
     entry.sender = env.sender;
-    copy_recipients(w, &env, &logs, &entry);
-    add_reasons(&logs, &entry, &env);
+    list_recipients(w, &env, &logs, &entry);
     w->stopped = !w->visit(w->arg, &entry);
     return !w->stopped;
 }

@@ -6,40 +6,47 @@
 #include "global/addr.h"
 #include "util/escape.h"
 
-#define RCPT_INDENT  41
 #define REASON_RIGHT 78
 
 /* Long queue ids need wider columns. */
 struct widths {
-    int id, size, date;
+    int id, size, date, rcpt_indent;
 };
 
 static struct widths widths(const struct config *cfg)
 {
-    return cfg->enable_long_queue_ids ? (struct widths){17, 8, 19}
-                                      : (struct widths){10, 7, 20};
+    return cfg->enable_long_queue_ids ? (struct widths){17, 8, 19, 47}
+                                      : (struct widths){11, 7, 20, 41};
 }
 
 static void put_header(const struct list_output *out)
 {
     struct widths w = widths(out->cfg);
 
-    if (w.id == 10)
+    if (w.id == 11)
         puts("-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------");
     else
         printf("%-*s %*s %-*s %s\n", w.id, "----Queue ID-----", w.size, "--Size--",
                w.date, "---Arrival Time----", "--Sender/Recipient------");
 }
 
+/* As in a header, and safe for a terminal; the null address has a name. */
+static void add_address(struct strbuf *sb, const char *address)
+{
+    struct strbuf quoted = STRBUF_INIT;
+
+    addr_quote(&quoted, span_str(*address ? address : "MAILER-DAEMON"));
+    escape_printable(sb, strbuf_span(&quoted), '?', true);
+    strbuf_free(&quoted);
+}
+
 static void put_address(const char *address)
 {
-    struct strbuf quoted = STRBUF_INIT, clean = STRBUF_INIT;
+    struct strbuf sb = STRBUF_INIT;
 
-    addr_quote(&quoted, span_str(address));
-    escape_printable(&clean, strbuf_span(&quoted), '?', true);
-    fputs(clean.ptr, stdout);
-    strbuf_free(&quoted);
-    strbuf_free(&clean);
+    add_address(&sb, address);
+    puts(sb.ptr);
+    strbuf_free(&sb);
 }
 
 static void put_reason(const char *reason)
@@ -74,11 +81,7 @@ static void put_entry_line(const struct list_output *out,
              entry->forced_expire ? "#" : "");
     strftime(date, sizeof date, "%a %b %d %H:%M:%S", localtime_r(&when, &tm));
     printf("%-*s %*lld %-*s ", w.id, id, w.size, (long long)entry->size, w.date, date);
-    if (*entry->sender)
-        put_address(entry->sender);
-    else
-        fputs("MAILER-DAEMON", stdout);
-    putchar('\n');
+    put_address(entry->sender);
 }
 
 /* Recipients with the same reason stand below it. */
@@ -94,12 +97,11 @@ static void put_text(struct list_output *out, const struct queue_list_entry *ent
     for (size_t i = 0; i < entry->rcpt_len; i++) {
         const struct queue_list_rcpt *rcpt = &entry->rcpts[i];
 
-        if (*rcpt->reason && strcmp(rcpt->reason, last) != 0)
-            put_reason(rcpt->reason);
+        if (strcmp(rcpt->reason, last) != 0)
+            put_reason(*rcpt->reason ? rcpt->reason : "reason unavailable");
         last = rcpt->reason;
-        printf("%*s", RCPT_INDENT, "");
+        printf("%*s", widths(out->cfg).rcpt_indent, "");
         put_address(rcpt->address);
-        putchar('\n');
     }
 }
 
@@ -109,13 +111,22 @@ static void json_member(struct strbuf *sb, const char *name, const char *value)
     json_string(sb, span_str(value));
 }
 
+static void json_address(struct strbuf *sb, const char *name, const char *address)
+{
+    struct strbuf text = STRBUF_INIT;
+
+    add_address(&text, address);
+    json_member(sb, name, text.ptr);
+    strbuf_free(&text);
+}
+
 static void json_recipient(struct strbuf *sb, const struct queue_list_rcpt *rcpt)
 {
     strbuf_add_char(sb, '{');
-    json_member(sb, "address", rcpt->address);
+    json_address(sb, "address", rcpt->address);
     if (*rcpt->orig && strcmp(rcpt->orig, rcpt->address) != 0) {
         strbuf_add_str(sb, ", ");
-        json_member(sb, "orig_address", rcpt->orig);
+        json_address(sb, "orig_address", rcpt->orig);
     }
     if (*rcpt->reason) {
         strbuf_add_str(sb, ", ");
@@ -140,7 +151,7 @@ static void put_json(const struct queue_list_entry *entry)
                 "\"forced_expire\": %s, ",
                 (long long)entry->time, (long long)entry->size,
                 entry->forced_expire ? "true" : "false");
-    json_member(&sb, "sender", *entry->sender ? entry->sender : "MAILER-DAEMON");
+    json_address(&sb, "sender", entry->sender);
     strbuf_add_str(&sb, ", \"recipients\": [");
     for (size_t i = 0; i < entry->rcpt_len; i++) {
         if (i > 0)

@@ -18,8 +18,8 @@
 #include "util/msg.h"
 #include "util/net.h"
 
-#define USAGE                                                                      \
-    "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | "  \
+#define USAGE                                                                          \
+    "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | "      \
     "postqueue -s site"
 
 struct request {
@@ -123,6 +123,16 @@ static int flush_all(const struct config *cfg)
     return 0;
 }
 
+static void say_why_down(const struct config *cfg, const char *path)
+{
+    int fd = net_connect_unix_blocking(path, (int)cfg->ipc_timeout);
+
+    if (fd < 0)
+        msg_warn("connect to %s: %s", path, strerror(errno));
+    else
+        close(fd);
+}
+
 /* A request to the flush service; its status. */
 static int64_t ask_flush(const struct config *cfg, const char *request,
                          const char *name, const char *value)
@@ -140,6 +150,8 @@ static int64_t ask_flush(const struct config *cfg, const char *request,
         struct frame_reader r = frame_reader(strbuf_span(&reply));
 
         status = frame_opt_num(&r, "status", -1);
+    } else {
+        say_why_down(cfg, path);
     }
     ipc_pool_free(pool);
     strbuf_free(&body);
@@ -152,36 +164,56 @@ static int flush_message(const struct config *cfg, const char *id)
     require(cfg, "authorized_flush_users", cfg->authorized_flush_users,
             "flush the mail queue");
     if (!queue_id_valid(span_str(id)))
-        msg_fatal("Cannot flush queue file - invalid queue ID name: \"%s\"", id);
+        msg_fatal("Cannot flush queue ID - invalid name: \"%s\"", id);
     if (ask_flush(cfg, "send_file", "queue_id", id) != 0)
         msg_fatal("Cannot flush mail queue - mail system is down");
     return 0;
 }
 
+/* An address is written as in SMTP: [192.0.2.1], [IPv6:2001:db8::1]. */
 static bool valid_site(const char *site)
 {
     struct span text = span_str(site);
     struct net_addr addr;
+    bool v6;
 
-    if (text.len > 2 && text.ptr[0] == '[')
-        return text.ptr[text.len - 1] == ']' && net_addr_parse(text, 0, &addr);
-    return dns_hostname_valid(text);
+    if (text.len > 2 && text.ptr[0] == '[') {
+        if (text.ptr[text.len - 1] != ']')
+            return false;
+        text = span_of(text.ptr + 1, text.len - 2);
+        v6 = text.len > 5 && span_ieq_str(span_first(text, 5), "IPv6:");
+        return net_addr_parse(v6 ? span_skip(text, 5) : text, 0, &addr) &&
+               v6 == (addr.ss.ss_family == AF_INET6);
+    }
+    return dns_hostname_valid(text) && !net_addr_parse(text, 0, &addr);
+}
+
+/* Asked here first: the service need not run for a site that it does not know. */
+static bool is_flush_site(const struct config *cfg, const char *site)
+{
+    struct match_list *sites = match_list_open(cfg, "fast_flush_domains",
+                                               cfg->fast_flush_domains, MATCH_DOMAIN);
+    enum match_result result = match_list_find(sites, span_str(site));
+
+    match_list_close(sites);
+    return result != MATCH_NO;
 }
 
 static int flush_site(const struct config *cfg, const char *site)
 {
+    int64_t status = 1;
+
     require(cfg, "authorized_flush_users", cfg->authorized_flush_users,
             "flush the mail queue");
     if (!valid_site(site))
         msg_fatal("Cannot flush mail queue - invalid destination: \"%s\"", site);
-    switch (ask_flush(cfg, "send_site", "site", site)) {
-    case 0:
-        return 0;
-    case 1:
+    if (is_flush_site(cfg, site))
+        status = ask_flush(cfg, "send_site", "site", site);
+    if (status == 1)
         msg_fatal("Flush service is not configured for destination \"%s\"", site);
-    default:
+    if (status != 0)
         msg_fatal("Cannot flush mail queue - mail system is down");
-    }
+    return 0;
 }
 
 static int run(void *arg)
@@ -205,7 +237,7 @@ static void parse(int argc, char **argv, struct config_source *source,
 {
     int c;
 
-    while ((c = getopt(argc, argv, "c:fi:jps:v")) != -1) {
+    while ((c = getopt(argc, argv, "+c:fi:jps:v")) != -1) {
         switch (c) {
         case 'c':
             source->dir = optarg;
