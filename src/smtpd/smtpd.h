@@ -107,6 +107,9 @@ enum smtpd_end {
     SMTPD_DROPPED, /* without a word, by an access table */
 };
 
+/* What the log calls the place behind a message's content. */
+#define SMTPD_END_OF_MESSAGE "END-OF-MESSAGE"
+
 struct smtpd_count {
     unsigned ok, total;
 };

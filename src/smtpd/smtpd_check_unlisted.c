@@ -120,10 +120,6 @@ static enum smtpd_verdict unlisted(struct smtpd_eval *ev, enum smtpd_class class
         return SMTPD_DUNNO;
     if (status != TABLE_NOT_FOUND)
         return smtpd_lookup_failure(ev, address);
-    if (resolved->flags & RESOLVE_CLASS_ALIAS) /* routing says less than the table */
-        return find_table(ev->s, resolved->flags, &table)
-                   ? refuse_unknown(ev, class, address, &table)
-                   : SMTPD_DUNNO;
     if (strcmp(resolved->transport, ev->s->cfg->error_service_name) == 0)
         return refuse_routing(ev, class, address, false, resolved->nexthop);
     if (strcmp(resolved->transport, "retry") == 0)

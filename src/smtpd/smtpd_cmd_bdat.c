@@ -69,23 +69,21 @@ static const char *find_refusal(struct smtpd_session *s, int64_t count, bool las
     return s->trans.chunks ? NULL : smtpd_policy_data(s);
 }
 
-static void note_broken(struct smtpd_session *s)
-{
-    int64_t size = s->trans.chunks ? smtpd_chunks_size(s->trans.chunks) : 0;
-
-    s->failed = true;
-    s->where = arena_printf(s->arena, "BDAT (%lld bytes)", (long long)size);
-}
-
 static void skip_chunk(struct smtpd_session *s, int64_t count, const char *refusal)
 {
     if (!smtpd_chunk_copy(s, NULL, count)) {
-        note_broken(s);
+        s->failed = true;
         return;
     }
     smtpd_transaction_reset(s);
     s->bdat_failed = true;
     smtpd_error(s, refusal);
+}
+
+static void end_content(struct smtpd_session *s)
+{
+    smtpd_chunks_end(s->trans.chunks);
+    s->where = SMTPD_END_OF_MESSAGE;
 }
 
 static void take_chunk(struct smtpd_session *s, int64_t count, bool last)
@@ -95,11 +93,11 @@ static void take_chunk(struct smtpd_session *s, int64_t count, bool last)
         s->trans.chunks = smtpd_chunks_new(s);
     }
     if (!smtpd_chunk_copy(s, s->trans.chunks, count)) {
-        note_broken(s);
+        s->failed = true;
         return;
     }
     if (last)
-        smtpd_chunks_end(s->trans.chunks);
+        end_content(s);
     if (smtpd_chunks_too_big(s->trans.chunks)) {
         msg_warn("%s: queue file size limit exceeded", s->trans.queue_id);
         smtpd_transaction_reset(s);

@@ -20,10 +20,12 @@ static void receive(struct smtpd_session *s)
         content_broken(s, size);
         return; /* the log still wants the queue id */
     case SMTPD_CONTENT_TOO_BIG:
+        s->where = SMTPD_END_OF_MESSAGE;
         msg_warn("%s: queue file size limit exceeded", s->trans.queue_id);
         smtpd_error(s, "552 5.3.4 Error: message file too big");
         break;
     case SMTPD_CONTENT_OK:
+        s->where = SMTPD_END_OF_MESSAGE;
         smtpd_transaction_finish(s, false);
         break;
     }

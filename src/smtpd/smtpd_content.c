@@ -67,6 +67,17 @@ static bool end_line(struct copy *c, struct span line, bool crlf)
     return false;
 }
 
+/* As of old, any number of CR may stand before the LF. */
+static bool strip_cr(const struct copy *c, struct span *line)
+{
+    size_t len = line->len;
+
+    while (line->len > 0 && line->ptr[line->len - 1] == '\r' &&
+           (line->len == len || c->bare_lf == SMTPD_BARE_LF_ALLOW))
+        line->len--;
+    return line->len < len;
+}
+
 /* Take whole lines off the input. True: the final dot came. */
 static bool take_lines(struct copy *c, struct span *input)
 {
@@ -74,10 +85,10 @@ static bool take_lines(struct copy *c, struct span *input)
 
     while (input->len > 0 && (lf = memchr(input->ptr, '\n', input->len)) != NULL) {
         struct span line = span_of(input->ptr, (size_t)(lf - input->ptr));
-        bool crlf = line.len > 0 && line.ptr[line.len - 1] == '\r';
+        bool crlf;
 
         *input = span_skip(*input, line.len + 1);
-        line.len -= crlf;
+        crlf = strip_cr(c, &line);
         if (end_line(c, line, crlf))
             return true;
     }
@@ -201,10 +212,10 @@ static void end_chunk_line(struct smtpd_chunks *chunks, struct span line)
         strbuf_add_span(&chunks->partial, line);
         line = strbuf_span(&chunks->partial);
     }
-    crlf = line.len > 0 && line.ptr[line.len - 1] == '\r';
+    crlf = strip_cr(&chunks->copy, &line);
     if (!crlf && chunks->copy.bare_lf != SMTPD_BARE_LF_ALLOW)
         note_bare_lf(&chunks->copy);
-    add_line(&chunks->copy, span_first(line, line.len - crlf));
+    add_line(&chunks->copy, line);
     strbuf_reset(&chunks->partial);
 }
 

@@ -130,6 +130,21 @@ static void serve_command(struct smtpd_session *s)
     s->scratch = NULL;
 }
 
+/* Clients that leave without QUIT once their message is in are nothing to note. */
+static bool is_done(const struct smtpd_session *s)
+{
+    return s->end == SMTPD_LOST && strcmp(s->where, SMTPD_END_OF_MESSAGE) == 0;
+}
+
+/* Between two chunks content is under way, too. */
+static const char *last_place(struct smtpd_session *s)
+{
+    if (!s->trans.chunks || strcmp(s->where, "BDAT") != 0)
+        return s->where;
+    return arena_printf(s->arena, "BDAT (%lld bytes)",
+                        (long long)smtpd_chunks_size(s->trans.chunks));
+}
+
 /* The last words. */
 static void close_session(struct smtpd_session *s)
 {
@@ -143,8 +158,8 @@ static void close_session(struct smtpd_session *s)
         smtpd_reply(s, "421 4.7.0 Server closing connection");
     stream_set_deadline(s->stream, LOOP_NEVER);
     stream_flush(s->stream);
-    if (s->end < (int)ARRAY_LEN(texts) && texts[s->end])
-        event_session_broken(s->trans.queue_id, texts[s->end], s->where,
+    if (s->end < (int)ARRAY_LEN(texts) && texts[s->end] && !is_done(s))
+        event_session_broken(s->trans.queue_id, texts[s->end], last_place(s),
                              s->client.namaddr);
 }
 

@@ -169,7 +169,7 @@ void smtpd_transaction_finish(struct smtpd_session *s, bool counted)
     const char *refusal;
 
     if (trans->bare_lf && smtpd_bare_lf_mode(s) == SMTPD_BARE_LF_REJECT) {
-        smtpd_bare_lf_refused(s, "END-OF-MESSAGE");
+        smtpd_bare_lf_refused(s, SMTPD_END_OF_MESSAGE);
         return;
     }
     if (trans->write_failed) {

@@ -1,4 +1,6 @@
 """Who may be written to, and from where: relay control and unknown users."""
+import time
+
 import pytest
 
 from test_smtpd_policy import replies_and_log
@@ -61,7 +63,7 @@ def test_no_rewrite_service_no_decision(gatepost):
 def test_changed_table_is_read_again(gatepost):
     """A process that holds the old table ends after its clients."""
     m = gatepost({**SITES, "mynetworks": "127.0.0.0/8"}, start=False)
-    table = m.table("known", {"u": "x"})
+    table = m.table("known", {"u": "x"}, "lmdb")
     m.configure({"local_recipient_maps": table})
     m.start()
 
@@ -72,7 +74,8 @@ def test_changed_table_is_read_again(gatepost):
             return client.cmd("RCPT TO:<new@mx.gate.test>").code
 
     assert answer() == 550
-    m.table("known", {"u": "x", "new": "x"})
+    time.sleep(1.1)  # a file's time has a resolution
+    m.table("known", {"u": "x", "new": "x"}, "lmdb")
     answer()
     m.wait_log("has changed -- restarting")
     assert answer() == 250
