@@ -15,7 +15,8 @@ MAIN = {"relayhost": "[127.0.0.2]:25", "queue_run_delay": "2s", "minimal_backoff
         "maximal_backoff_time": "2s", "transport_retry_time": "1s",
         "service_throttle_time": "1s", "ipc_timeout": "20s"}
 SCAN = {"qmgr/unix": "qmgr unix n - n 2 1 qmgr"}  # look at the queue every two seconds
-EXPECTED = [r"killed by signal 9", r"bad command startup", r"fatal: .*(connect|read|lost|unexpected)"]
+EXPECTED = [r"killed by signal 9", r"exit status 1$", r"bad command startup",
+            r"fatal: .*(connect|read|lost|unexpected)"]
 
 
 class Load:

@@ -61,7 +61,7 @@ def test_descriptors_exhausted(gatepost, sink):
     assert pids
     for pid in pids:
         m.sandbox.run(["prlimit", "--pid", pid, "--nofile=14:"], user="postfix")
-    m.allow("fatal: |bad command startup")
+    m.allow("fatal: |bad command startup|exit status 1$")
     accepted, socks = 1, []
     for _ in range(40):
         try:
