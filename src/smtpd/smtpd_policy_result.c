@@ -79,9 +79,13 @@ static enum smtpd_verdict refuse(struct smtpd_eval *ev, const char *reply)
 static enum smtpd_verdict refuse_or_defer(struct smtpd_eval *ev, int code,
                                           const char *status, const char *text)
 {
+    bool soften = code >= 500 && ev->s->cfg->soft_bounce;
+
     if (code >= 500 && ev->if_reject && !ev->warn_only)
         return refuse(ev, ev->if_permit ? ev->if_permit : ev->if_reject);
-    return refuse(ev, arena_printf(ev->s->scratch, "%d %s %s", code, status, text));
+    return refuse(ev, arena_printf(ev->s->scratch, "%d %c%s %s",
+                                   soften ? code - 100 : code, soften ? '4' : status[0],
+                                   status + 1, text));
 }
 
 enum smtpd_verdict smtpd_refuse_about(struct smtpd_eval *ev, enum smtpd_class class,
