@@ -19,6 +19,7 @@ struct report {
     enum bounce_kind kind;
     const char *boundary;
     bool eight_bit;
+    bool copy; /* of what the sender gets too */
 };
 
 static const char *external(struct arena *arena, const char *address)
@@ -72,13 +73,14 @@ static void put_header(struct report *r, const char *recipient, bool to_postmast
 {
     struct bounce_service *bs = r->msg->bs;
     const struct bounce_template *t = &bs->templates[r->kind];
-    const char *subject = to_postmaster && t->postmaster_subject ? t->postmaster_subject
-                                                                 : t->subject;
+    const char *subject =
+        to_postmaster && t->postmaster_subject ? t->postmaster_subject : t->subject;
 
     post_mail_linef(r->pm, "From: %s", t->from);
     post_mail_linef(r->pm, "Subject: %s", subject);
     post_mail_linef(r->pm, "To: %s", external(r->msg->arena, recipient));
-    post_mail_linef(r->pm, "Auto-Submitted: auto-replied");
+    post_mail_linef(r->pm, "Auto-Submitted: auto-%s",
+                    to_postmaster ? "generated" : "replied");
     post_mail_linef(r->pm, "MIME-Version: 1.0");
     post_mail_linef(r->pm, "Content-Type: multipart/report; report-type=%s;",
                     "delivery-status");
@@ -201,36 +203,46 @@ static void put_recipient_report(struct report *r, const struct bounce_entry *e)
                  r->msg->env.arrival.tv_sec + (time_t)cfg->maximal_queue_lifetime);
 }
 
+static const char *sender_text(struct bounce_message *msg)
+{
+    const char *sender = msg->env.sender;
+
+    if (!*sender)
+        sender = arena_printf(msg->arena, "MAILER-DAEMON@%s", msg->bs->cfg->myorigin);
+    return external(msg->arena, sender);
+}
+
 static void put_status_part(struct report *r)
 {
     struct bounce_message *msg = r->msg;
     const struct config *cfg = msg->bs->cfg;
-    struct strbuf envid = STRBUF_INIT;
+    struct strbuf envid = STRBUF_INIT, decoded = STRBUF_INIT;
 
     begin_part(r, "Delivery report", "message/delivery-status");
     post_mail_line(r->pm, SPAN_EMPTY);
     post_mail_linef(r->pm, "Reporting-MTA: dns; %s", cfg->myhostname);
     if (*msg->env.envelope_id) {
-        escape_printable(&envid, span_str(msg->env.envelope_id), '?', true);
+        if (!xtext_decode(&decoded, span_str(msg->env.envelope_id)))
+            strbuf_add_str(&decoded, msg->env.envelope_id);
+        escape_printable(&envid, strbuf_span(&decoded), '?', true);
         post_mail_linef(r->pm, "Original-Envelope-Id: %s", envid.ptr);
     }
     post_mail_linef(r->pm, "X-%s-Queue-ID: %s", cfg->mail_name, msg->queue_id);
-    if (*msg->env.sender)
-        post_mail_linef(r->pm, "X-%s-Sender: rfc822; %s", cfg->mail_name,
-                        external(msg->arena, msg->env.sender));
+    post_mail_linef(r->pm, "X-%s-Sender: rfc822; %s", cfg->mail_name, sender_text(msg));
     put_date(r, "Arrival-Date", msg->env.arrival.tv_sec);
     for (size_t i = 0; i < msg->count; i++)
         if (is_wanted(r->kind, &msg->entries[i]))
             put_recipient_report(r, &msg->entries[i]);
     post_mail_line(r->pm, SPAN_EMPTY);
     strbuf_free(&envid);
+    strbuf_free(&decoded);
 }
 
 static bool headers_only(const struct report *r)
 {
     const struct config *cfg = r->msg->bs->cfg;
 
-    if (r->kind != KIND_FAILURE || r->msg->env.ret == RET_HDRS)
+    if (r->kind != KIND_FAILURE || r->msg->env.ret == RET_HDRS || r->copy)
         return true;
     return cfg->bounce_size_limit > 0 && r->msg->env.data_size > cfg->bounce_size_limit;
 }
@@ -268,7 +280,7 @@ static void put_original_part(struct report *r)
     begin_part(r, name, only_headers ? "text/rfc822-headers" : "message/rfc822");
     put_encoding(r);
     post_mail_linef(r->pm, "Return-Path: <%s>",
-                    external(r->msg->arena, r->msg->env.sender));
+                    sender_text(r->msg));
     put_original_lines(r, only_headers);
     post_mail_line(r->pm, SPAN_EMPTY);
 }
@@ -284,8 +296,7 @@ static struct post_mail *open_mail(struct bounce_message *msg, const char *sende
         .cleanup_flags = CLEANUP_INTERNAL,
     };
     const char *why;
-    struct post_mail *pm =
-        post_mail_open(msg->bs->cleanup, msg->bs->cfg, &env, &why);
+    struct post_mail *pm = post_mail_open(msg->bs->cleanup, msg->bs->cfg, &env, &why);
 
     if (!pm)
         msg_warn("%s: cannot write a notification: %s", msg->queue_id, why);
@@ -299,6 +310,7 @@ bool bounce_send(struct bounce_message *msg, enum bounce_kind kind, const char *
     struct cleanup_result result;
 
     r.eight_bit = strcmp(msg->env.encoding, "7bit") != 0;
+    r.copy = to_postmaster && *msg->env.sender;
     r.pm = open_mail(msg, sender, recipient, r.eight_bit);
     if (!r.pm)
         return false;

@@ -13,8 +13,7 @@ static const char *const template_names[KIND_COUNT] = {
 static const struct bounce_template built_in[KIND_COUNT] = {
     [KIND_FAILURE] =
         {"us-ascii", "Mail Delivery System <MAILER-DAEMON>",
-         "Undelivered Mail Returned to Sender",
-         "Postmaster Copy: Undelivered Mail",
+         "Undelivered Mail Returned to Sender", "Postmaster Copy: Undelivered Mail",
          "This is the mail system at host $myhostname.\n"
          "\n"
          "Your message could not be delivered to one or more recipients.\n"
@@ -50,14 +49,13 @@ static const struct bounce_template built_in[KIND_COUNT] = {
          "failure.\n"
          "\n"
          "                   The mail system\n"},
-    [KIND_VERIFY] =
-        {"us-ascii", "Mail Delivery System <MAILER-DAEMON>",
-         "Mail Delivery Status Report", NULL,
-         "This is the mail system at host $myhostname.\n"
-         "\n"
-         "Here is the delivery report that you asked for.\n"
-         "\n"
-         "                   The mail system\n"},
+    [KIND_VERIFY] = {"us-ascii", "Mail Delivery System <MAILER-DAEMON>",
+                     "Mail Delivery Status Report", NULL,
+                     "This is the mail system at host $myhostname.\n"
+                     "\n"
+                     "Here is the delivery report that you asked for.\n"
+                     "\n"
+                     "                   The mail system\n"},
 };
 
 static void set_header(struct bounce_template *t, struct span name, struct span value,
@@ -160,7 +158,10 @@ void bounce_templates_init(struct bounce_service *bs)
 static const struct {
     const char *suffix;
     int64_t seconds;
-} units[] = {{"_seconds", 1}, {"_minutes", 60}, {"_hours", 3600}, {"_days", 86400},
+} units[] = {{"_seconds", 1},
+             {"_minutes", 60},
+             {"_hours", 3600},
+             {"_days", 86400},
              {"_weeks", 604800}};
 
 /* $delay_warning_time_hours and the like: a time in the unit of its name. */

@@ -13,8 +13,12 @@
 #include "global/envelope.h"
 
 enum bounce_request {
-    BOUNCE_APPEND = 0, BOUNCE_FLUSH = 1, BOUNCE_WARN = 2, BOUNCE_VERP = 3,
-    BOUNCE_ONE = 4, BOUNCE_TRACE = 5,
+    BOUNCE_APPEND = 0,
+    BOUNCE_FLUSH = 1,
+    BOUNCE_WARN = 2,
+    BOUNCE_VERP = 3,
+    BOUNCE_ONE = 4,
+    BOUNCE_TRACE = 5,
 };
 enum bounce_flag { BOUNCE_FLAG_CLEAN = 1, BOUNCE_FLAG_DELRCPT = 2 };
 

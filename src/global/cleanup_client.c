@@ -28,8 +28,8 @@ struct cleanup_client *cleanup_client_new(const struct config *cfg)
 
     cc->cfg = cfg;
     strbuf_addf(&path, "public/%s", cfg->cleanup_service_name);
-    cc->pool = ipc_pool_new(path.ptr, cfg->ipc_timeout * 1000, cfg->ipc_idle * 1000,
-                            IDLE_MAX);
+    cc->pool =
+        ipc_pool_new(path.ptr, cfg->ipc_timeout * 1000, cfg->ipc_idle * 1000, IDLE_MAX);
     strbuf_free(&path);
     return cc;
 }
@@ -42,7 +42,8 @@ void cleanup_client_free(struct cleanup_client *cc)
     free(cc);
 }
 
-static const char *read_open_reply(struct cleanup_message *msg, const struct frame *frame)
+static const char *read_open_reply(struct cleanup_message *msg,
+                                   const struct frame *frame)
 {
     struct frame_reader r = frame_reader(frame->body);
     int64_t status = frame_want_num(&r, "status");

@@ -13,32 +13,33 @@
 #include "util/ipc.h"
 
 enum cleanup_flag {
-    CLEANUP_BOUNCE = 1,    /* cleanup itself bounces bad recipients */
-    CLEANUP_FILTER = 2,    /* header and body checks, milters as configured */
+    CLEANUP_BOUNCE = 1, /* cleanup itself bounces bad recipients */
+    CLEANUP_FILTER = 2, /* header and body checks, milters as configured */
     CLEANUP_HOLD = 4,
     CLEANUP_DISCARD = 8,
-    CLEANUP_BCC_OK = 16,   /* always_bcc and friends */
-    CLEANUP_MAP_OK = 32,   /* canonical, virtual mapping */
+    CLEANUP_BCC_OK = 16, /* always_bcc and friends */
+    CLEANUP_MAP_OK = 32, /* canonical, virtual mapping */
     CLEANUP_MILTER = 64,
     CLEANUP_SMTP_REPLY = 128,
     CLEANUP_SMTPUTF8 = 256,
     CLEANUP_AUTOUTF8 = 512,
     CLEANUP_REQUIRETLS = 1024,
 };
-#define CLEANUP_EXTERNAL (CLEANUP_FILTER | CLEANUP_MAP_OK | CLEANUP_BCC_OK | CLEANUP_MILTER)
+#define CLEANUP_EXTERNAL                                                               \
+    (CLEANUP_FILTER | CLEANUP_MAP_OK | CLEANUP_BCC_OK | CLEANUP_MILTER)
 #define CLEANUP_INTERNAL CLEANUP_MAP_OK
 
 /* Result bits: 0 is success. */
 enum cleanup_status {
     CLEANUP_STAT_OK = 0,
-    CLEANUP_STAT_BAD = 1,      /* internal protocol error */
-    CLEANUP_STAT_WRITE = 2,    /* queue file write error */
-    CLEANUP_STAT_SIZE = 4,     /* message_size_limit */
-    CLEANUP_STAT_CONTENT = 8,  /* rejected by content inspection */
+    CLEANUP_STAT_BAD = 1,     /* internal protocol error */
+    CLEANUP_STAT_WRITE = 2,   /* queue file write error */
+    CLEANUP_STAT_SIZE = 4,    /* message_size_limit */
+    CLEANUP_STAT_CONTENT = 8, /* rejected by content inspection */
     CLEANUP_STAT_HOPS = 16,
-    CLEANUP_STAT_RCPT = 64,    /* no recipients */
+    CLEANUP_STAT_RCPT = 64, /* no recipients */
     CLEANUP_STAT_PROXY = 128,
-    CLEANUP_STAT_DEFER = 256,  /* temporary: table or service trouble */
+    CLEANUP_STAT_DEFER = 256, /* temporary: table or service trouble */
     CLEANUP_STAT_NOPERM = 512,
 };
 
@@ -46,9 +47,9 @@ struct cleanup_client;  /* one per process */
 struct cleanup_message; /* one under way */
 
 struct cleanup_result {
-    int status;            /* bits above */
-    const char *reason;    /* text for the SMTP reply or the bounce; "" none */
-    const char *dsn;       /* enhanced status to go with it, or "" */
+    int status;         /* bits above */
+    const char *reason; /* text for the SMTP reply or the bounce; "" none */
+    const char *dsn;    /* enhanced status to go with it, or "" */
 };
 
 struct cleanup_client *cleanup_client_new(const struct config *cfg);

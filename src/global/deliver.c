@@ -163,7 +163,7 @@ static void report_bounced(struct deliver *d, struct deliver_request *req,
         return;
     }
     entry.action = "failed";
-    req->reply->bounced = true;
+    req->reply->bounced |= wants_failure_notice(rcpt);
     if (((req->flags & DELIVER_RECORD) && !trace(d, req, rcpt, relay, &entry)) ||
         (wants_failure_notice(rcpt) &&
          !bounce_append(d->bounce, d->cfg->bounce_service_name, req->queue_id, 0, rcpt,

@@ -239,7 +239,8 @@ static void add_stage(struct strbuf *sb, int64_t from_us, int64_t to, int decima
     time_delay(sb, to > from_us ? to - from_us : 0, decimals);
 }
 
-static void add_delays(struct strbuf *sb, const struct deliver_request *req, int decimals)
+static void add_delays(struct strbuf *sb, const struct deliver_request *req,
+                       int decimals)
 {
     int64_t arrival = to_us(&req->env.arrival), active = to_us(&req->active_arrival);
     int64_t begin = to_us(&req->agent_begin);

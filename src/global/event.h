@@ -29,7 +29,8 @@ struct event_context {
 /* verb: "reject", "reject_warning", "hold", "discard", ... ; where: "RCPT",
  * "CONNECT", "END-OF-MESSAGE"; text: "554 5.7.1 <a@b>: Relay access denied". */
 void event_policy(const char *queue_id, const char *verb, const char *where,
-                  const char *client, const char *text, const struct event_context *ctx);
+                  const char *client, const char *text,
+                  const struct event_context *ctx);
 /* what: "lost connection", "timeout", "too many errors"; where: "DATA (5 bytes)". */
 void event_session_broken(const char *queue_id, const char *what, const char *where,
                           const char *client);
@@ -48,7 +49,8 @@ void event_pickup(const char *queue_id, unsigned uid, const char *sender,
                   const char *orig_id); /* orig_id NULL: not requeued */
 
 /* qmgr */
-void event_active(const char *queue_id, const char *sender, int64_t size, int64_t nrcpt);
+void event_active(const char *queue_id, const char *sender, int64_t size,
+                  int64_t nrcpt);
 void event_removed(const char *queue_id);
 void event_expired(const char *queue_id, const char *sender, bool forced);
 

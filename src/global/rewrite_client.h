@@ -13,16 +13,16 @@
 enum rewrite_status { REWRITE_OK, REWRITE_RETRY };
 
 enum resolve_flag {
-    RESOLVE_ROUTED = 1,       /* sender-specified routing in the local part */
-    RESOLVE_ERROR = 2,        /* bad address: transport is error, nexthop says why */
-    RESOLVE_FAIL = 4,         /* table or resolver trouble: try again later */
-    RESOLVE_CLASS_LOCAL = 8,  /* final: mydestination, *_interfaces */
-    RESOLVE_CLASS_ALIAS = 16, /* virtual_alias_domains */
-    RESOLVE_CLASS_VIRTUAL = 32, /* virtual_mailbox_domains */
-    RESOLVE_CLASS_RELAY = 64, /* relay_domains */
+    RESOLVE_ROUTED = 1,          /* sender-specified routing in the local part */
+    RESOLVE_ERROR = 2,           /* bad address: transport is error, nexthop says why */
+    RESOLVE_FAIL = 4,            /* table or resolver trouble: try again later */
+    RESOLVE_CLASS_LOCAL = 8,     /* final: mydestination, *_interfaces */
+    RESOLVE_CLASS_ALIAS = 16,    /* virtual_alias_domains */
+    RESOLVE_CLASS_VIRTUAL = 32,  /* virtual_mailbox_domains */
+    RESOLVE_CLASS_RELAY = 64,    /* relay_domains */
     RESOLVE_CLASS_DEFAULT = 128, /* anything else */
 };
-#define RESOLVE_CLASS_FINAL                                                        \
+#define RESOLVE_CLASS_FINAL                                                            \
     (RESOLVE_CLASS_LOCAL | RESOLVE_CLASS_ALIAS | RESOLVE_CLASS_VIRTUAL)
 
 struct resolve {

@@ -13,6 +13,7 @@ struct transaction {
     bool *asked;    /* by recipient: RCPT was sent */
     size_t accepted_count;
     bool pipelining;
+    bool verify; /* only find out: nothing is delivered */
     bool lost;
 };
 
@@ -29,13 +30,15 @@ static const char *address_text(struct transaction *t, const char *address)
     return text;
 }
 
-static void add_xtext(struct stream *stream, const char *label, const char *text)
+/* The queue file has it as xtext. From elsewhere it might not be. */
+static void add_envid(struct stream *out, const char *envid)
 {
-    struct strbuf sb = STRBUF_INIT;
+    bool fit = *envid;
 
-    xtext_encode(&sb, span_str(text));
-    stream_printf(stream, " %s=%s", label, sb.ptr);
-    strbuf_free(&sb);
+    for (const char *p = envid; fit && *p; p++)
+        fit = *p > ' ' && *p < 127;
+    if (fit)
+        stream_printf(out, " ENVID=%s", envid);
 }
 
 static void send_mail(struct transaction *t)
@@ -52,8 +55,7 @@ static void send_mail(struct transaction *t)
     if (t->s->features & FEATURE_SMTPUTF8 && (env->sendopts & SENDOPT_SMTPUTF8))
         stream_write_str(out, " SMTPUTF8");
     if (t->s->features & FEATURE_DSN) {
-        if (*env->envelope_id)
-            add_xtext(out, "ENVID", env->envelope_id);
+        add_envid(out, env->envelope_id);
         if (env->ret)
             stream_printf(out, " RET=%s", env->ret == RET_FULL ? "FULL" : "HDRS");
     }
@@ -173,6 +175,24 @@ static bool take_mail_reply(struct transaction *t)
     return false;
 }
 
+static void sent(struct transaction *t, size_t i, const struct smtp_reply *reply)
+{
+    struct dsn dsn = {.action = "relayed",
+                      .reason = reply->text,
+                      .diag_type = "smtp",
+                      .diag_text = reply->text,
+                      .mta_type = "dns"};
+
+    memcpy(dsn.status, reply->status, sizeof dsn.status);
+    dsn.mta_name = t->s->host;
+    /* A server with DSN has taken over the duty to tell the sender of success. */
+    if (t->s->features & FEATURE_DSN)
+        t->d->req->env.rcpts[i].notify &= ~NOTIFY_SUCCESS;
+    gettimeofday(&t->d->req->deliver_done, NULL);
+    deliver_sent(t->d->agent->deliver, t->d->req, i, t->s->relay, &dsn);
+    t->d->left--;
+}
+
 static bool take_rcpt_reply(struct transaction *t, size_t i)
 {
     struct smtp_reply reply;
@@ -183,6 +203,8 @@ static bool take_rcpt_reply(struct transaction *t, size_t i)
     if (reply.code / 100 == 2) {
         t->accepted[i] = true;
         t->accepted_count++;
+        if (t->verify)
+            sent(t, i, &reply);
         return true;
     }
     smtp_said(t->d, t->s, &reply, "RCPT TO command", &dsn);
@@ -207,24 +229,6 @@ static bool take_data_reply(struct transaction *t)
         all_results(t, &dsn, true);
     }
     return false;
-}
-
-static void sent(struct transaction *t, size_t i, const struct smtp_reply *reply)
-{
-    struct dsn dsn = {.action = "relayed",
-                      .reason = reply->text,
-                      .diag_type = "smtp",
-                      .diag_text = reply->text,
-                      .mta_type = "dns"};
-
-    memcpy(dsn.status, reply->status, sizeof dsn.status);
-    dsn.mta_name = t->s->host;
-    /* A server with DSN has taken over the duty to tell the sender of success. */
-    if (t->s->features & FEATURE_DSN)
-        t->d->req->env.rcpts[i].notify &= ~NOTIFY_SUCCESS;
-    gettimeofday(&t->d->req->deliver_done, NULL);
-    deliver_sent(t->d->agent->deliver, t->d->req, i, t->s->relay, &dsn);
-    t->d->left--;
 }
 
 static bool take_final_reply(struct transaction *t, size_t i, bool all)
@@ -321,7 +325,8 @@ static void fill_pipeline(struct transaction *t, size_t *next, size_t *in_flight
         *next = next_pending(t, *next + 1);
     }
     if (*next == req->env.rcpt_len) {
-        stream_write_str(t->s->stream, "DATA\r\n");
+        if (!t->verify)
+            stream_write_str(t->s->stream, "DATA\r\n");
         ++*next;
     }
 }
@@ -347,7 +352,7 @@ static bool negotiate_pipelined(struct transaction *t)
         in_flight--;
         fill_pipeline(t, &next, &in_flight);
     }
-    return !t->lost && take_data_reply(t);
+    return !t->lost && !t->verify && take_data_reply(t);
 }
 
 static bool negotiate_stepwise(struct transaction *t)
@@ -364,7 +369,7 @@ static bool negotiate_stepwise(struct transaction *t)
         if (!take_rcpt_reply(t, i))
             return false;
     }
-    if (t->accepted_count == 0)
+    if (t->accepted_count == 0 || t->verify)
         return false;
     stream_write_str(t->s->stream, "DATA\r\n");
     return take_data_reply(t);
@@ -420,6 +425,7 @@ bool smtp_transaction(struct smtp_delivery *d, struct smtp_session *s)
 
     t.accepted = arena_alloc(d->arena, d->req->env.rcpt_len + 1);
     t.asked = arena_alloc(d->arena, d->req->env.rcpt_len + 1);
+    t.verify = d->req->flags & (DELIVER_MTA_VERIFY | DELIVER_USER_VERIFY);
     t.pipelining = s->features & FEATURE_PIPELINING;
     if (too_big(&t))
         return true;
