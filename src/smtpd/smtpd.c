@@ -3,6 +3,7 @@
 #include "smtpd/smtpd_ehlo.h"
 #include "smtpd/smtpd_lists.h"
 #include "smtpd/smtpd_policy.h"
+#include "smtpd/smtpd_standalone.h"
 #include "util/ipc.h"
 #include "util/msg.h"
 
@@ -35,24 +36,31 @@ static void read_overrides(struct smtpd_service *ss, const struct config *cfg)
     }
 }
 
+void smtpd_configure(struct smtpd_service *ss, const struct config *cfg,
+                     struct arena *arena)
+{
+    ss->cfg = cfg;
+    read_overrides(ss, cfg);
+    ss->lists = smtpd_lists_new(cfg, arena, ss->svc == NULL);
+    ss->bare_lf = smtpd_bare_lf_parse(cfg->smtpd_forbid_bare_newline);
+    ss->ehlo_hidden = smtpd_ehlo_parse(cfg->smtpd_discard_ehlo_keywords,
+                                       "smtpd_discard_ehlo_keywords");
+}
+
 static void pre_jail(struct service *svc)
 {
     struct smtpd_service *ss = arena_alloc(svc->arena, sizeof *ss);
     const struct config *cfg = svc->cfg;
 
     ss->svc = svc;
-    ss->cfg = cfg;
-    read_overrides(ss, cfg);
+    smtpd_configure(ss, cfg, svc->arena);
     ss->cleanup = cleanup_client_new(cfg);
     ss->rewrite = rewrite_client_new(cfg);
     ss->anvil = anvil_client_new(cfg);
-    ss->flush = ipc_mux_new(arena_printf(svc->arena, "public/%s", cfg->flush_service_name),
-                            cfg->ipc_timeout * 1000);
-    ss->lists = smtpd_lists_new(cfg, svc->arena);
+    ss->flush =
+        ipc_mux_new(arena_printf(svc->arena, "public/%s", cfg->flush_service_name),
+                    cfg->ipc_timeout * 1000);
     ss->policy = smtpd_policy_new(cfg, svc->arena);
-    ss->bare_lf = smtpd_bare_lf_parse(cfg->smtpd_forbid_bare_newline);
-    ss->ehlo_hidden = smtpd_ehlo_parse(cfg->smtpd_discard_ehlo_keywords,
-                                       "smtpd_discard_ehlo_keywords");
     svc->data = ss;
 }
 
@@ -81,5 +89,7 @@ int main(int argc, char **argv)
     static const struct service_ops ops = {
         .program = "smtpd", .pre_jail = pre_jail, .session = session};
 
+    if (smtpd_standalone_wanted(argc, argv))
+        return smtpd_standalone();
     return service_main(argc, argv, &ops);
 }

@@ -10,10 +10,10 @@
 #include <sys/time.h>
 
 #include "dns/client_name.h"
-#include "global/cleanup_client.h"
 #include "global/event.h"
 #include "global/rewrite_client.h"
 #include "master/service.h"
+#include "smtpd/smtpd_sink.h"
 
 #define SMTPD_VERBS_MAX 24 /* at least the rows of the verb table */
 
@@ -30,7 +30,7 @@ struct smtpd_chunks;
 struct anvil_client;
 
 struct smtpd_service {
-    struct service *svc;
+    struct service *svc; /* NULL: stand-alone, see smtpd_standalone.h */
     const struct config *cfg;
     struct cleanup_client *cleanup;
     struct rewrite_client *rewrite;
@@ -75,7 +75,7 @@ struct smtpd_transaction {
     struct arena *arena;
     const char *sender; /* internal form; NULL: no transaction */
     struct timeval arrival;
-    struct cleanup_message *msg; /* open from the first valid recipient on */
+    struct smtpd_sink *msg; /* open from the first valid recipient on */
     const char *queue_id;        /* NULL before */
     const char *first_rcpt;
     int64_t rcpt_count;     /* accepted */

@@ -11,6 +11,8 @@ static enum flush_answer start_flush(struct smtpd_session *s, const char *site)
     enum flush_answer answer = FLUSH_FAILED;
     enum ipc_status status;
 
+    if (!s->ss->flush)
+        return FLUSH_DENIED;
     frame_str(&request, "request", "send_site");
     frame_str(&request, "site", site);
     status = ipc_mux_call(s->ss->flush, &request, &reply);

@@ -40,7 +40,7 @@ static size_t find_verb(struct span name)
 
 bool smtpd_command_early(struct smtpd_session *s)
 {
-    if (stream_input_pending(s->stream) == 0)
+    if (!s->ss->svc || stream_input_pending(s->stream) == 0)
         return false;
     event_pipelining(s->where, s->client.namaddr, stream_peek(s->stream));
     if (!s->cfg->smtpd_forbid_unauth_pipelining)

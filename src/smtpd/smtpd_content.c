@@ -131,7 +131,7 @@ static bool copy_lines(struct copy *c)
             take_long(c, &input);
         stream_consume(s->stream, all.len - input.len);
         want = done ? 0 : input.len + 1;
-        if (!s->trans.write_failed && cleanup_send(s->trans.msg, false) != IPC_OK)
+        if (!s->trans.write_failed && !smtpd_sink_send(s->trans.msg, false))
             s->trans.write_failed = true;
     }
     return true;
@@ -140,7 +140,7 @@ static bool copy_lines(struct copy *c)
 static struct copy start_copy(struct smtpd_session *s)
 {
     return (struct copy){.s = s,
-                         .records = cleanup_records(s->trans.msg),
+                         .records = smtpd_sink_records(s->trans.msg),
                          .line_limit = (size_t)s->cfg->line_length_limit,
                          .size_limit = s->cfg->message_size_limit,
                          .bare_lf = smtpd_bare_lf_mode(s),
@@ -261,7 +261,7 @@ bool smtpd_chunk_copy(struct smtpd_session *s, struct smtpd_chunks *chunks, int6
         if (!chunks)
             continue;
         add_bytes(chunks, data);
-        if (!s->trans.write_failed && cleanup_send(s->trans.msg, false) != IPC_OK)
+        if (!s->trans.write_failed && !smtpd_sink_send(s->trans.msg, false))
             s->trans.write_failed = true;
     }
     return true;

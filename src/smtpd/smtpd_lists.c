@@ -5,8 +5,6 @@
 
 static void open_maps(struct smtpd_lists *lists, const struct config *cfg)
 {
-    lists->ehlo_hidden = mail_maps(cfg, "smtpd_discard_ehlo_keyword_address_maps",
-                                   cfg->smtpd_discard_ehlo_keyword_address_maps);
     lists->canonical = mail_maps(cfg, "canonical_maps", cfg->canonical_maps);
     lists->recipient_canonical =
         mail_maps(cfg, "recipient_canonical_maps", cfg->recipient_canonical_maps);
@@ -20,27 +18,37 @@ static void open_maps(struct smtpd_lists *lists, const struct config *cfg)
         mail_maps(cfg, "virtual_mailbox_maps", cfg->virtual_mailbox_maps);
 }
 
-struct smtpd_lists *smtpd_lists_new(const struct config *cfg, struct arena *arena)
+static void open_networks(struct smtpd_lists *lists, const struct config *cfg)
+{
+    lists->mynetworks = match_list_open(cfg, "mynetworks", cfg->mynetworks, MATCH_HOST);
+    lists->limit_exceptions =
+        match_list_open(cfg, "smtpd_client_event_limit_exceptions",
+                        cfg->smtpd_client_event_limit_exceptions, MATCH_HOST);
+    lists->bare_lf_exclusions =
+        match_list_open(cfg, "smtpd_forbid_bare_newline_exclusions",
+                        cfg->smtpd_forbid_bare_newline_exclusions, MATCH_HOST);
+}
+
+struct smtpd_lists *smtpd_lists_new(const struct config *cfg, struct arena *arena,
+                                    bool standalone)
 {
     struct smtpd_lists *lists = arena_alloc(arena, sizeof *lists);
     struct err err;
 
-    lists->mynetworks = match_list_open(cfg, "mynetworks", cfg->mynetworks, MATCH_HOST);
-    lists->limit_exceptions =
-        match_list_open(cfg, "smtpd_client_event_limit_exceptions",
-                  cfg->smtpd_client_event_limit_exceptions, MATCH_HOST);
-    lists->bare_lf_exclusions =
-        match_list_open(cfg, "smtpd_forbid_bare_newline_exclusions",
-                  cfg->smtpd_forbid_bare_newline_exclusions, MATCH_HOST);
-    lists->noop =
-        match_list_open(cfg, "smtpd_noop_commands", cfg->smtpd_noop_commands, MATCH_STRING);
+    lists->noop = match_list_open(cfg, "smtpd_noop_commands", cfg->smtpd_noop_commands,
+                                  MATCH_STRING);
     lists->forbidden = match_list_open(cfg, "smtpd_forbidden_commands",
-                                 cfg->smtpd_forbidden_commands, MATCH_STRING);
+                                       cfg->smtpd_forbidden_commands, MATCH_STRING);
+    lists->ehlo_hidden = mail_maps(cfg, "smtpd_discard_ehlo_keyword_address_maps",
+                                   cfg->smtpd_discard_ehlo_keyword_address_maps);
+    if (standalone)
+        return lists;
+    open_networks(lists, cfg);
+    open_maps(lists, cfg);
     lists->local_host = local_host_open(cfg, &err);
     if (!lists->local_host)
         msg_fatal("%s", err.text);
     lists->finder = (struct addr_finder){.cfg = cfg, .local = lists->local_host};
-    open_maps(lists, cfg);
     return lists;
 }
 

@@ -18,7 +18,9 @@ struct smtpd_lists {
     struct maps *local_recipient, *relay_recipient, *virtual_mailbox;
 };
 
-struct smtpd_lists *smtpd_lists_new(const struct config *cfg, struct arena *arena);
+/* standalone: only what concerns commands, the rest stays NULL. */
+struct smtpd_lists *smtpd_lists_new(const struct config *cfg, struct arena *arena,
+                                    bool standalone);
 /* Name of a table that has changed on disk, or NULL. */
 const char *smtpd_lists_changed(const struct smtpd_lists *lists);
 

@@ -133,6 +133,8 @@ static const char *run_early(struct smtpd_session *s, enum smtpd_stage stage,
 {
     struct smtpd_eval ev = {.s = s, .where = where};
 
+    if (!s->ss->policy)
+        return NULL;
     free(s->deferred[stage]);
     s->deferred[stage] = NULL;
     if (s->cfg->smtpd_delay_reject)
@@ -195,7 +197,7 @@ static const char *run_rcpt(struct smtpd_session *s, const char *recipient,
     };
 
     /* Everybody must be able to reach somebody here (RFC 5321 section 4.5.1). */
-    if (span_ieq_str(span_str(recipient), "postmaster"))
+    if (!s->ss->policy || span_ieq_str(span_str(recipient), "postmaster"))
         return NULL;
     recall_deferrals(&ev);
     if (unlisted_sender(&ev))
@@ -224,6 +226,8 @@ static const char *run_content(struct smtpd_session *s, enum smtpd_stage stage,
 {
     struct smtpd_eval ev = {.s = s, .where = where};
 
+    if (!s->ss->policy)
+        return NULL;
     if (s->trans.rcpt_count == 1)
         ev.recipient = s->trans.first_rcpt;
     return refused(&ev, stage) ? ev.reply : finish(&ev);
@@ -245,6 +249,8 @@ const char *smtpd_policy_etrn(struct smtpd_session *s, const char *domain)
     static const enum smtpd_stage stages[] = {SMTPD_STAGE_CLIENT, SMTPD_STAGE_HELO,
                                               SMTPD_STAGE_ETRN};
 
+    if (!s->ss->policy)
+        return NULL;
     recall_deferrals(&ev);
     for (size_t i = s->cfg->smtpd_delay_reject ? 0 : 2; i < ARRAY_LEN(stages); i++)
         if (refused(&ev, stages[i]))

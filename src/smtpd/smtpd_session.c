@@ -52,7 +52,7 @@ enum smtpd_end smtpd_end_of(const struct smtpd_session *s, enum stream_status st
 {
     if (status == STREAM_TIMEOUT)
         return SMTPD_TIMEOUT;
-    if (status == STREAM_CANCELLED || s->ss->svc->stopping)
+    if (status == STREAM_CANCELLED || (s->ss->svc && s->ss->svc->stopping))
         return SMTPD_STOPPED;
     return SMTPD_LOST;
 }
@@ -112,6 +112,16 @@ static void serve_line(struct smtpd_session *s)
     }
 }
 
+static bool wait_for_command(struct smtpd_session *s)
+{
+    struct service *svc = s->ss->svc;
+
+    if (!svc || service_command_wait(svc, s->stream))
+        return true;
+    s->end = svc->stopping ? SMTPD_STOPPED : SMTPD_TIMEOUT;
+    return false;
+}
+
 static void serve_command(struct smtpd_session *s)
 {
     if (s->errors >= s->cfg->smtpd_hard_error_limit) {
@@ -120,10 +130,8 @@ static void serve_command(struct smtpd_session *s)
         return;
     }
     smtpd_restart_clock(s);
-    if (!service_command_wait(s->ss->svc, s->stream)) {
-        s->end = s->ss->svc->stopping ? SMTPD_STOPPED : SMTPD_TIMEOUT;
+    if (!wait_for_command(s))
         return;
-    }
     s->scratch = smtpd_arena_get(s->ss);
     serve_line(s);
     smtpd_arena_put(s->ss, s->scratch);
@@ -205,7 +213,8 @@ void smtpd_session_run(struct smtpd_service *ss, struct stream *stream,
     s->where = "CONNECT";
     stream_set_timeout(stream, s->cfg->smtpd_timeout * 1000);
     smtpd_client_init(s, peer);
-    service_note_session(s->client.namaddr);
+    if (ss->svc)
+        service_note_session(s->client.namaddr);
     serve(s);
     free_session(s);
 }

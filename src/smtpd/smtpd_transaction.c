@@ -8,8 +8,7 @@ void smtpd_transaction_reset(struct smtpd_session *s)
 {
     struct smtpd_transaction *trans = &s->trans;
 
-    if (trans->msg)
-        cleanup_abort(trans->msg);
+    smtpd_sink_abort(trans->msg);
     smtpd_chunks_free(trans->chunks);
     smtpd_arena_put(s->ss, trans->arena);
     *trans = (struct smtpd_transaction){0};
@@ -44,25 +43,36 @@ static void client_attrs(const struct smtpd_session *s, struct strbuf *sb)
              client->addr.len ? client->addr.sa.sa_family : AF_UNSPEC);
 }
 
-/* What cleanup must know before the first recipient. */
+static void dsn_and_sender(const struct smtpd_transaction *trans, struct strbuf *sb)
+{
+    if (trans->envid[0])
+        rec_add_str(sb, REC_DSN_ENVID, trans->envid);
+    if (trans->dsn_ret)
+        rec_addf(sb, REC_ATTR, "ret_flags=%d", trans->dsn_ret);
+    rec_add_str(sb, REC_SENDER, trans->sender);
+    if (trans->encoding[0])
+        attr(sb, "encoding", trans->encoding);
+}
+
+/* What must be known before the first recipient. Users cannot say all of it: in
+ * stand-alone mode postdrop and pickup add what is true. */
 static void write_envelope(struct smtpd_session *s)
 {
     struct smtpd_transaction *trans = &s->trans;
-    struct strbuf *sb = cleanup_records(trans->msg);
+    struct strbuf *sb = smtpd_sink_records(trans->msg);
 
+    if (!s->ss->svc) {
+        attr(sb, "rewrite_context", "local");
+        dsn_and_sender(trans, sb);
+        return;
+    }
     rec_addf(sb, REC_TIME, "%lld %ld", (long long)trans->arrival.tv_sec,
              (long)trans->arrival.tv_usec);
     attr(sb, "log_ident", trans->queue_id);
     attr(sb, "rewrite_context", s->client.rewrite_local ? "local" : "remote");
     if (s->cfg->content_filter[0])
         rec_add_str(sb, REC_FILTER_OR_CONT, s->cfg->content_filter);
-    if (trans->envid[0])
-        rec_add_str(sb, REC_DSN_ENVID, trans->envid);
-    if (trans->dsn_ret)
-        rec_addf(sb, REC_DSN_RET, "%d", trans->dsn_ret);
-    rec_add_str(sb, REC_SENDER, trans->sender);
-    if (trans->encoding[0])
-        attr(sb, "encoding", trans->encoding);
+    dsn_and_sender(trans, sb);
     client_attrs(s, sb);
 }
 
@@ -75,15 +85,14 @@ bool smtpd_transaction_open(struct smtpd_session *s)
 
     if (trans->smtputf8)
         flags |= CLEANUP_SMTPUTF8;
-    trans->msg = cleanup_open(s->ss->cleanup, flags, &why);
+    trans->msg = smtpd_sink_open(s->ss, flags, &why);
     if (!trans->msg) {
-        msg_warn("cannot open a message at service %s: %s",
-                 s->cfg->cleanup_service_name, why);
+        msg_warn("cannot begin a message: %s", why);
         smtpd_error(s, "451 4.3.0 Error: queue file write error");
         return false;
     }
     trans->open_flags = trans->flags;
-    trans->queue_id = arena_str(trans->arena, cleanup_message_id(trans->msg));
+    trans->queue_id = arena_str(trans->arena, smtpd_sink_id(trans->msg));
     event_transaction(trans->queue_id, &who);
     write_envelope(s);
     return true;
@@ -93,23 +102,23 @@ void smtpd_transaction_rcpt(struct smtpd_session *s, const char *address, int no
                             const char *orcpt)
 {
     struct smtpd_transaction *trans = &s->trans;
-    struct strbuf *sb = cleanup_records(trans->msg);
+    struct strbuf *sb = smtpd_sink_records(trans->msg);
 
     if (trans->rcpt_count++ == 0)
         trans->first_rcpt = arena_str(trans->arena, address);
     if (notify)
         rec_addf(sb, REC_DSN_NOTIFY, "%d", notify);
     if (orcpt[0])
-        rec_add_str(sb, REC_DSN_ORCPT, orcpt);
+        attr(sb, "dsn_orig_rcpt", orcpt);
     rec_add_str(sb, REC_RCPT, address);
-    if (cleanup_send(trans->msg, false) != IPC_OK)
+    if (!smtpd_sink_send(trans->msg, false))
         trans->write_failed = true;
 }
 
 void smtpd_transaction_content(struct smtpd_session *s)
 {
     struct smtpd_transaction *trans = &s->trans;
-    struct strbuf *sb = cleanup_records(trans->msg);
+    struct strbuf *sb = smtpd_sink_records(trans->msg);
 
     /* Decisions that came after cleanup had opened the message. */
     if (trans->flags != trans->open_flags)
@@ -123,7 +132,7 @@ void smtpd_transaction_content(struct smtpd_session *s)
 static void end_message(struct smtpd_session *s)
 {
     struct smtpd_transaction *trans = &s->trans;
-    struct strbuf *sb = cleanup_records(trans->msg);
+    struct strbuf *sb = smtpd_sink_records(trans->msg);
 
     rec_add(sb, REC_EXTRACTED, SPAN_EMPTY);
     if (trans->filter)
@@ -182,7 +191,7 @@ void smtpd_transaction_finish(struct smtpd_session *s, bool counted)
         return;
     }
     end_message(s);
-    result = cleanup_commit(trans->msg, s->scratch);
+    result = smtpd_sink_commit(trans->msg, s->scratch);
     trans->msg = NULL;
     reply_result(s, &result, counted);
 }

@@ -1,0 +1,18 @@
+/* smtpd -S, for "sendmail -bs": one session on standard input and output, with the
+ * rights of the user who runs it. Access restrictions, limits and tables do not apply:
+ * the user could as well hand the message to sendmail. */
+#ifndef SMTPD_SMTPD_STANDALONE_H
+#define SMTPD_SMTPD_STANDALONE_H
+
+#include "global/config.h"
+
+/* Does the command line ask for it? */
+bool smtpd_standalone_wanted(int argc, char **argv);
+/* Exit status. */
+int smtpd_standalone(void);
+/* In smtpd.c: overrides and texts of the configuration that both modes need. */
+struct smtpd_service;
+void smtpd_configure(struct smtpd_service *ss, const struct config *cfg,
+                     struct arena *arena);
+
+#endif
