@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -29,11 +30,24 @@ static int make_temporary(struct drop_file *df, int64_t now_us)
     return errno;
 }
 
+/* A signal must find either no file or one whose name is known. */
+static int make_temporary_undisturbed(struct drop_file *df, int64_t now_us)
+{
+    sigset_t all, before;
+    int error;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    error = make_temporary(df, now_us);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
 int drop_file_create(struct drop_file *df, const struct config *cfg)
 {
     int64_t now_us = time_now_us();
     struct stat st;
-    int error = make_temporary(df, now_us);
+    int error = make_temporary_undisturbed(df, now_us);
 
     if (error)
         return error;

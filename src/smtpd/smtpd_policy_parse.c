@@ -22,17 +22,18 @@ static const struct smtpd_restriction no_default = {
 static const struct smtpd_restriction class_def = {"class", smtpd_check_class,
                                                    SMTPD_ARG_NONE, false};
 
-static struct maps *open_table(struct smtpd_policy *policy, struct arena *arena,
-                               const char *name)
+/* Tables live as long as the process, also those named by a result of another table
+ * in the middle of a session. */
+static struct maps *open_table(struct smtpd_policy *policy, const char *name)
 {
     struct smtpd_table *table = policy->tables;
 
     while (table && strcmp(table->name, name) != 0)
         table = table->next;
     if (!table) {
-        table = arena_alloc(arena, sizeof *table);
-        table->name = name;
-        table->maps = mail_maps(policy->cfg, name, name);
+        table = xcalloc(1, sizeof *table);
+        table->name = xstrdup(name);
+        table->maps = mail_maps(policy->cfg, table->name, table->name);
         table->next = policy->tables;
         policy->tables = table;
     }
@@ -71,7 +72,7 @@ static void set_argument(struct smtpd_policy *policy, struct arena *arena,
     if (!good)
         check->def = &bad_arg;
     else if (check->def->arg == SMTPD_ARG_TABLE)
-        check->maps = open_table(policy, arena, check->arg);
+        check->maps = open_table(policy, check->arg);
 }
 
 static struct smtpd_check *parse_one(struct smtpd_policy *policy, struct arena *arena,
@@ -92,7 +93,7 @@ static struct smtpd_check *parse_one(struct smtpd_policy *policy, struct arena *
         check->arg = check->name;
         if (bare) {
             check->name = bare->name;
-            check->maps = open_table(policy, arena, check->arg);
+            check->maps = open_table(policy, check->arg);
         }
         return check;
     }
