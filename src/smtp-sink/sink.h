@@ -4,12 +4,27 @@
 #define SMTP_SINK_SINK_H
 
 #include "util/arena.h"
+#include "util/net.h"
 #include "util/stream.h"
 
 enum sink_verb {
-    VERB_CONNECT, VERB_HELO, VERB_EHLO, VERB_LHLO, VERB_MAIL, VERB_RCPT, VERB_DATA,
-    VERB_DOT, VERB_RSET, VERB_NOOP, VERB_VRFY, VERB_QUIT, VERB_XCLIENT, VERB_XFORWARD,
-    VERB_AUTH, VERB_OTHER, VERB_COUNT,
+    VERB_CONNECT,
+    VERB_HELO,
+    VERB_EHLO,
+    VERB_LHLO,
+    VERB_MAIL,
+    VERB_RCPT,
+    VERB_DATA,
+    VERB_DOT,
+    VERB_RSET,
+    VERB_NOOP,
+    VERB_VRFY,
+    VERB_QUIT,
+    VERB_XCLIENT,
+    VERB_XFORWARD,
+    VERB_AUTH,
+    VERB_OTHER,
+    VERB_COUNT,
 };
 const char *sink_verb_name(enum sink_verb verb);
 /* By name, any case; "." is VERB_DOT. VERB_OTHER when unknown. */
@@ -25,7 +40,7 @@ struct sink_options {
     unsigned delay_odds[VERB_COUNT];            /* percent; 0: always */
     int64_t abort_data_ms;                      /* -A: drop the connection */
     bool abort_data;
-    int64_t read_delay_ms;                      /* -H */
+    int64_t read_delay_ms; /* -H */
     int64_t timeout_ms;
     int64_t max_sessions, max_messages, quit_sessions;
     const char *dump_template; /* -d one file a message, -D append to one */
@@ -35,23 +50,35 @@ struct sink_options {
 
 struct sink {
     struct sink_options opt;
-    int64_t sessions;          /* open now */
+    int64_t sessions; /* open now */
     int64_t seen_sessions, seen_messages, seen_quits;
-    unsigned dump_sequence;
     struct evfd listener;
     bool listening;
+    struct loop_timer counts_timer;
+    bool counts_pending;
 };
 
-/* session.c: serves one client and frees the stream. */
-void sink_session(struct sink *sink, struct stream *stream);
+/* session.c: serves one client and frees the stream. fd: of the stream, to ask who
+ * the client is. */
+void sink_session(struct sink *sink, struct stream *stream, int fd);
 /* Called by a session as things happen; may end the program. */
 void sink_count_message(struct sink *sink);
 void sink_count_session_end(struct sink *sink);
 
+/* What the client said before DATA; kept for dump files only. */
+struct sink_envelope {
+    char client[NET_ADDR_STRLEN]; /* "" for a UNIX socket */
+    const char *proto;            /* SMTP, ESMTP, LMTP */
+    struct strbuf helo, mail;     /* arguments; mail as in "<sender> SIZE=1" */
+    struct strbuf rcpts;          /* a line each */
+};
+
 /* dump.c */
 struct sink_dump;
-struct sink_dump *sink_dump_open(struct sink *sink); /* NULL: not asked for */
-void sink_dump_line(struct sink_dump *dump, struct span line);
+/* NULL: not asked for. */
+struct sink_dump *sink_dump_open(struct sink *sink, const struct sink_envelope *env);
+/* complete: the line ends here. */
+void sink_dump_line(struct sink_dump *dump, struct span line, bool complete);
 void sink_dump_close(struct sink_dump *dump);
 
 #endif

@@ -11,7 +11,8 @@
 #include "util/msg.h"
 #include "util/net.h"
 
-#define ACCEPTS_A_TICK 64
+#define ACCEPTS_A_TICK  64
+#define COUNTS_EVERY_MS 100
 
 static void usage(void)
 {
@@ -30,6 +31,15 @@ static int64_t number(const char *text, int64_t min)
     if (!span_i64(span_str(text), &value) || value < min || value > INT32_MAX)
         msg_fatal("bad number: %s", text);
     return value;
+}
+
+static const char *reply_of_class(const char *text, char class)
+{
+    uint32_t code;
+
+    if (text[0] != class || !span_u32(span_first(span_str(text), 3), &code))
+        usage();
+    return text;
 }
 
 static unsigned verbs(const char *list)
@@ -126,10 +136,10 @@ static void value_option(struct sink_options *opt, struct start *start, int c,
         opt->abort_data_ms = number(arg, 0) * 1000;
         break;
     case 'b':
-        opt->soft_reply = arg;
+        opt->soft_reply = reply_of_class(arg, '4');
         break;
     case 'B':
-        opt->hard_reply = arg;
+        opt->hard_reply = reply_of_class(arg, '5');
         break;
     case 'd':
     case 'D':
@@ -192,19 +202,36 @@ static void value_option(struct sink_options *opt, struct start *start, int c,
     }
 }
 
-static void show_counts(struct sink *sink)
+static void put_counts(struct sink *sink)
 {
-    if (!sink->opt.counters)
-        return;
     printf("sess=%lld quit=%lld mesg=%lld\r", (long long)sink->seen_sessions,
            (long long)sink->seen_quits, (long long)sink->seen_messages);
     fflush(stdout);
 }
 
+static void counts_due(void *arg)
+{
+    struct sink *sink = arg;
+
+    sink->counts_pending = false;
+    put_counts(sink);
+}
+
+/* Often enough for a person; a write for each event would slow the sink down. */
+static void show_counts(struct sink *sink)
+{
+    if (!sink->opt.counters || sink->counts_pending)
+        return;
+    sink->counts_pending = true;
+    loop_timer_set(&sink->counts_timer, COUNTS_EVERY_MS, counts_due, sink);
+}
+
 static void finish(struct sink *sink)
 {
-    if (sink->opt.counters)
+    if (sink->opt.counters) {
+        put_counts(sink);
         printf("\n");
+    }
     loop_stop();
 }
 
@@ -241,7 +268,7 @@ static void session_fiber(void *arg)
     struct accepted a = *(struct accepted *)arg;
 
     free(arg);
-    sink_session(a.sink, stream_new(a.fd));
+    sink_session(a.sink, stream_new(a.fd), a.fd);
 }
 
 static void accept_some(struct evfd *ev, void *arg)
@@ -269,6 +296,21 @@ static void accept_some(struct evfd *ev, void *arg)
     }
 }
 
+static struct net_addr address_of_name(struct span host, int family, uint16_t port)
+{
+    char *name = xstrndup(host.ptr, host.len);
+    struct net_addr *list, addr;
+    size_t count;
+
+    if (net_name_to_addrs(name, family, &list, &count) != 0 || count == 0)
+        msg_fatal("host not found: %s", name);
+    addr = list[0];
+    net_addr_set_port(&addr, port);
+    free(list);
+    free(name);
+    return addr;
+}
+
 static int open_listener(const struct start *start, const char *target, int backlog)
 {
     struct span text = span_str(target), host, port;
@@ -292,10 +334,8 @@ static int open_listener(const struct start *start, const char *target, int back
             msg_fatal("unknown service: %.*s", SPAN_ARG(port));
         if (host.len == 0)
             host = start->family == AF_INET6 ? SPAN_LIT("::") : SPAN_LIT("0.0.0.0");
-        if (span_ieq_str(host, "localhost"))
-            host = start->family == AF_INET6 ? SPAN_LIT("::1") : SPAN_LIT("127.0.0.1");
         if (!net_addr_parse(host, number_of_port, &addr))
-            msg_fatal("not a numeric address: %.*s", SPAN_ARG(host));
+            addr = address_of_name(host, start->family, number_of_port);
         fd = net_listen(&addr, backlog, &err);
     }
     if (fd < 0)
@@ -328,8 +368,9 @@ int main(int argc, char **argv)
     int c, fd;
 
     msg_init("smtp-sink");
-    while ((c = getopt(argc, argv, "468aA:b:B:cCd:D:eEf:Fh:H:Lm:M:n:NpPq:Q:r:R:s:S:"
-                                   "t:T:u:vw:W:")) != -1)
+    while ((c = getopt(argc, argv,
+                       "+468aA:b:B:cCd:D:eEf:Fh:H:Lm:M:n:NpPq:Q:r:R:s:S:"
+                       "t:T:u:vw:W:")) != -1)
         value_option(&sink.opt, &start, c, optarg);
     if (argc - optind != 2)
         usage();
