@@ -6,13 +6,17 @@
  * same are not serious. */
 static bool over_limit(struct smtpd_session *s)
 {
+    static const char reply[] = "452 4.5.3 Error: too many recipients";
     struct smtpd_transaction *trans = &s->trans;
 
     if (trans->rcpt_count < s->cfg->smtpd_recipient_limit)
         return false;
-    if (trans->rcpt_overshoot++ >= s->cfg->smtpd_recipient_overshoot_limit)
-        s->errors++;
-    smtpd_reply(s, "452 4.5.3 Error: too many recipients");
+    if (trans->rcpt_overshoot++ >= s->cfg->smtpd_recipient_overshoot_limit) {
+        smtpd_error(s, reply);
+    } else {
+        smtpd_reply(s, reply);
+        s->failed = false;
+    }
     return true;
 }
 

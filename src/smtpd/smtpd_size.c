@@ -63,8 +63,8 @@ const char *smtpd_size_declared(struct smtpd_session *s, int64_t size)
     const char *reply = NULL;
 
     if (size == INT64_MAX)
-        reply = "552 5.3.4 Message size exceeds file system imposed limit";
-    else if (s->cfg->message_size_limit > 0 && size > s->cfg->message_size_limit)
+        return "552 5.3.4 Message size exceeds file system imposed limit";
+    if (s->cfg->message_size_limit > 0 && size > s->cfg->message_size_limit)
         reply = "552 5.3.4 Message size exceeds fixed limit";
     if (reply)
         log_refusal(s, reply);

@@ -110,7 +110,7 @@ def replies_and_log(m, script):
     m.wait_log("disconnect from")
     log = [line for line in m.normal_log("smtpd") if "restriction `" not in line]
     # The peer logs a lost connection without the id of the message.
-    return replies, sorted(re.sub(r"(QID|NOQUEUE): (lost connection|timeout)", r"\2", line)
+    return replies, sorted(re.sub(r"(QID|NOQUEUE): (lost connection|timeout|too many errors)", r"\2", line)
                            for line in log)
 
 
