@@ -21,15 +21,16 @@ static struct smtp_session *session_new(struct smtp_agent *agent,
                                         const struct smtp_host *host)
 {
     struct smtp_session *s = xcalloc(1, sizeof *s);
+    bool local = host->addr.sa.sa_family == AF_UNIX;
     char addr[NET_ADDR_STRLEN];
 
     s->agent = agent;
     s->host = xstrdup(host->name);
     s->key = xstrdup("");
     net_addr_host(&host->addr, addr);
-    s->addr = xstrdup(addr);
-    s->namaddr = printf_dup("%s[%s]", host->name, addr);
-    s->relay = host->addr.sa.sa_family == AF_UNIX
+    s->addr = xstrdup(local ? host->addr.un.sun_path : addr);
+    s->namaddr = printf_dup("%s[%s]", host->name, s->addr);
+    s->relay = local
                    ? xstrdup(s->namaddr)
                    : printf_dup("%s:%u", s->namaddr, net_addr_port(&host->addr));
     s->expires = loop_deadline(agent->p.reuse_time_limit * 1000);
@@ -69,7 +70,8 @@ static bool connect_failed(struct smtp_delivery *d, struct smtp_session *s,
 {
     smtp_set_trouble(d, "4.4.1",
                      arena_printf(d->arena, "connect to %s: %s", s->relay, why));
-    msg_info("%s", d->trouble.reason);
+    if (strcmp(s->relay, s->namaddr) != 0) /* not a UNIX socket */
+        msg_info("%s", d->trouble.reason);
     d->connect_failed = true;
     s->dead = true;
     return false;
@@ -169,8 +171,7 @@ static bool is_discarded(const struct smtp_session *s, struct span word)
     return false;
 }
 
-/* SIZE without a number, or 0, means that there is no limit (RFC 1870, 4). The peer of
- * a 0 does not expect to be told sizes. */
+/* SIZE without a number, or 0, means that there is no fixed limit (RFC 1870, 4). */
 static void note_size(struct smtp_session *s, struct span value)
 {
     uint64_t size;
@@ -181,19 +182,24 @@ static void note_size(struct smtp_session *s, struct span value)
         return;
     }
     s->size_limit = (int64_t)size;
-    if (size == 0)
-        s->features &= ~(unsigned)FEATURE_SIZE;
 }
 
-static void note_keyword(struct smtp_session *s, struct span line)
+static void note_keyword(struct smtp_session *s, struct span line,
+                         struct strbuf *dropped)
 {
     struct span rest = line, word, value;
 
-    if (!span_token(&rest, " =\t", &word) || is_discarded(s, word))
+    if (!span_token(&rest, " =\t", &word))
         return;
-    for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
-        if (span_ieq_str(word, keywords[i].word))
-            s->features |= keywords[i].feature;
+    for (size_t i = 0; i < ARRAY_LEN(keywords); i++) {
+        if (!span_ieq_str(word, keywords[i].word))
+            continue;
+        if (is_discarded(s, word)) {
+            strbuf_addf(dropped, " %s", keywords[i].word);
+            return;
+        }
+        s->features |= keywords[i].feature;
+    }
     if (span_ieq_str(word, "SIZE") && span_token(&rest, " \t", &value))
         note_size(s, value);
 }
@@ -202,6 +208,7 @@ static void note_keyword(struct smtp_session *s, struct span line)
 static void note_keywords(struct smtp_session *s, const char *text)
 {
     struct span rest = span_str(text), word, line = SPAN_EMPTY;
+    struct strbuf dropped = STRBUF_INIT;
     bool first = true;
 
     while (span_token(&rest, " ", &word)) {
@@ -210,7 +217,7 @@ static void note_keywords(struct smtp_session *s, const char *text)
 
         if (starts) {
             if (!first)
-                note_keyword(s, line);
+                note_keyword(s, line, &dropped);
             first = line.ptr == NULL;
             line = span_skip(word, word.len > 3 ? 4 : 3);
         } else if (line.ptr) {
@@ -218,7 +225,11 @@ static void note_keywords(struct smtp_session *s, const char *text)
         }
     }
     if (line.ptr && !first)
-        note_keyword(s, span_trim(line));
+        note_keyword(s, span_trim(line), &dropped);
+    if (dropped.len > 0)
+        msg_info("discarding %s keywords:%s", s->agent->p.lmtp ? "LHLO" : "EHLO",
+                 dropped.ptr);
+    strbuf_free(&dropped);
 }
 
 static bool hello(struct smtp_delivery *d, struct smtp_session *s, const char *verb,

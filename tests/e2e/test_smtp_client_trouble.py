@@ -102,8 +102,10 @@ MIXED = {
     }.items()}
 SIZES = {
     "size-small": [{"ehlo": ("PIPELINING", "SIZE 100")}],
-    "size-zero": [{"ehlo": ("PIPELINING", "SIZE 0", "DSN")}],
+    "size-zero": [{"ehlo": ("PIPELINING", "SIZE 0", "DSN", "8BITMIME")}],
     "size-none": [{"ehlo": ("PIPELINING", "SIZE", "8BITMIME")}],
+    **{f"size-bare-{n}": [{"ehlo": words}] for n, words in enumerate([
+        ("SIZE", "8BITMIME"), ("8BITMIME", "SIZE"), ("SIZE 99999", "8BITMIME")])},
     "size-odd": [{"ehlo": ("PIPELINING", "SIZE lots", "8BITMIME")}],
     "size-small-then-ok": [{"ehlo": ("PIPELINING", "SIZE 100")}, OK],
     "no-keywords": [{"ehlo": ()}],
