@@ -159,25 +159,40 @@ static bool open_sink(void)
     return true;
 }
 
-static bool wait_for_room(void)
+static int64_t clock_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Room in the queue of the log service is soon taken by another process, and signals
+ * (of ended children) cut waits short: so the wait goes on until the deadline, which
+ * the first call sets. */
+static bool wait_for_room(int64_t *deadline)
 {
     struct pollfd pfd = {.fd = msg_log.fd, .events = POLLOUT};
-    int tries = 0, ready;
+    int64_t now = clock_ms();
 
     if (msg_log.stalled)
         return false;
-    do { /* signals, such as those of ended children, cut waits short */
-        ready = poll(&pfd, 1, WAIT_MS);
-    } while (ready < 0 && errno == EINTR && ++tries < WAIT_MS);
-    msg_log.stalled = ready <= 0;
-    return !msg_log.stalled;
+    if (*deadline == 0)
+        *deadline = now + WAIT_MS;
+    if (now < *deadline) {
+        poll(&pfd, 1, (int)(*deadline - now));
+        return true;
+    }
+    msg_log.stalled = true;
+    return false;
 }
 
-/* Send some of count datagrams. Returns how many, 0 when the log service cannot
- * be reached. Each of: waiting for room, connecting anew, is tried once. */
+/* Send some of count datagrams. Returns how many, 0 when the log service cannot be
+ * reached: it took nothing for a while, or connecting anew, tried once, failed. */
 static size_t send_some(struct mmsghdr *vec, size_t count)
 {
-    bool waited = false, connected = false;
+    int64_t deadline = 0;
+    bool connected = false;
 
     for (;;) {
         int sent = msg_log.fd < 0 ? -1
@@ -191,9 +206,8 @@ static size_t send_some(struct mmsghdr *vec, size_t count)
         if (msg_log.fd >= 0 && errno == EINTR)
             continue;
         if (msg_log.fd >= 0 && (errno == EAGAIN || errno == ENOBUFS)) {
-            if (waited || !wait_for_room())
+            if (!wait_for_room(&deadline))
                 return 0;
-            waited = true;
             continue;
         }
         if (connected || !open_sink())
