@@ -12,10 +12,11 @@
 #include "util/stream.h"
 #include "util/timefmt.h"
 
-#define REPLY_MAX    2048
-#define CONNECT_MS   (60 * 1000)
-#define CONNECT_WAIT 1000 /* before the next attempt to connect */
-#define REPLY_MS     (300 * 1000)
+#define PAYLOAD_LINE     80
+#define REPLY_MAX        2048
+#define CONNECT_MS       (60 * 1000)
+#define CONNECT_WAIT     1000 /* before the next attempt to connect */
+#define REPLY_MS         (300 * 1000)
 #define MESSAGE_FILE_MAX (512u * 1024 * 1024)
 
 struct source {
@@ -25,16 +26,17 @@ struct source {
     int64_t messages, sessions, rcpts, length, connect_tries;
     int64_t fixed_delay_ms, random_delay_ms;
     bool lmtp, keep_open, bare, tolerant, counter, number_all, verbose;
-    struct strbuf content;  /* of each message: dot-stuffed, with the final dot */
+    struct strbuf head;    /* From: to Date: of each message */
+    struct strbuf content; /* the rest of it: dot-stuffed, with the final dot */
     int64_t started, sent;
     int64_t rcpt_number;
     int family;
-    int exit_status;
 };
 
 struct session {
     struct source *src;
     struct stream *stream;
+    int fd;
 };
 
 static void usage(void)
@@ -45,36 +47,50 @@ static void usage(void)
               "[inet:]host[:port] | unix:path");
 }
 
-/* One reply, all its lines; the code, or -1 when the server is gone. */
-static int read_reply(struct session *s)
+/* The steps of a session, as they are told when they fail. */
+struct step {
+    char class; /* first digit of the reply that is wanted */
+    const char *rejected, *lost;
+};
+
+static const struct step step_greeting = {'2', "rejected at server banner",
+                                          "reading server greeting"};
+static const struct step step_helo = {'2', "HELO rejected", "sending HELO"};
+static const struct step step_mail = {'2', "sender rejected", "sending sender"};
+static const struct step step_rcpt = {'2', "recipient rejected", "sending recipient"};
+static const struct step step_data = {'3', "data rejected", "sending DATA command"};
+static const struct step step_end = {'2', "end of data rejected", "sending message"};
+
+/* One reply, all its lines; the last one is borrowed from the stream. False: the
+ * server is gone. */
+static bool read_reply(struct session *s, struct span *line)
+{
+    do {
+        if (stream_read_line(s->stream, REPLY_MAX, line, NULL) != STREAM_OK)
+            return false;
+        if (s->src->verbose)
+            msg_info("<<< %.*s", SPAN_ARG(*line));
+    } while (line->len > 3 && line->ptr[3] == '-');
+    return true;
+}
+
+/* True when the reply has the class that is wanted. Others end the program; with -A
+ * they are told and false is returned. */
+static bool expect(struct session *s, const struct step *step)
 {
     struct span line;
     uint32_t code;
+    bool is_code;
 
-    do {
-        if (stream_read_line(s->stream, REPLY_MAX, &line, NULL) != STREAM_OK)
-            return -1;
-        if (s->src->verbose)
-            msg_info("< %.*s", SPAN_ARG(line));
-    } while (line.len > 3 && line.ptr[3] == '-');
-    return span_u32(span_first(line, 3), &code) ? (int)code : -1;
-}
-
-/* True when the reply has the class that is wanted. Others end the program, or with
- * -A the transaction. */
-static bool expect(struct session *s, char class, const char *doing)
-{
-    int code = read_reply(s);
-
-    if (code / 100 == class - '0')
+    if (!read_reply(s, &line))
+        msg_fatal("lost connection while %s", step->lost);
+    is_code = span_u32(span_first(line, 3), &code);
+    if (is_code && line.ptr[0] == step->class)
         return true;
-    if (code < 0) {
-        msg_warn("lost connection while %s", doing);
-        s->src->exit_status = 1;
-        return false;
-    }
-    if (!s->src->tolerant)
-        msg_fatal("%s: unexpected reply %d", doing, code);
+    if (s->src->tolerant)
+        msg_warn("%s: %s%.*s", step->rejected, is_code ? "" : "0 ", SPAN_ARG(line));
+    else
+        msg_fatal("%s: %s%.*s", step->rejected, is_code ? "" : "0 ", SPAN_ARG(line));
     return false;
 }
 
@@ -88,7 +104,7 @@ static void command(struct session *s, const char *fmt, ...)
     strbuf_vaddf(&sb, fmt, ap);
     va_end(ap);
     if (s->src->verbose)
-        msg_info("> %s", sb.ptr);
+        msg_info("%s", sb.ptr);
     strbuf_add_str(&sb, "\r\n");
     stream_write_span(s->stream, strbuf_span(&sb));
     strbuf_free(&sb);
@@ -104,7 +120,8 @@ static bool try_connect(struct session *s, int *fd)
     return net_connect(&src->addr, NULL, deadline, fd) == NET_CONNECTED;
 }
 
-static bool open_session(struct session *s)
+/* With -A one goes on as if a refusal had not been. */
+static void open_session(struct session *s)
 {
     struct source *src = s->src;
     int fd = -1;
@@ -114,68 +131,98 @@ static bool open_session(struct session *s)
             msg_fatal("connect: %s", strerror(errno));
         fiber_sleep(CONNECT_WAIT);
     }
+    s->fd = fd;
     s->stream = stream_new(fd);
     stream_set_timeout(s->stream, REPLY_MS);
     stream_set_bufsize(s->stream, 16384);
-    if (!expect(s, '2', "receiving the greeting"))
-        return false;
-    if (src->bare && !src->lmtp)
-        return true;
+    expect(s, &step_greeting);
+    if (src->bare)
+        return;
     command(s, "%s %s", src->lmtp ? "LHLO" : "HELO", src->helo);
-    return expect(s, '2', "sending HELO");
+    expect(s, &step_helo);
 }
 
 static void close_session(struct session *s)
 {
+    struct span line;
+
     if (!s->stream)
         return;
-    if (stream_write_status(s->stream) == STREAM_OK) {
-        command(s, "QUIT");
-        stream_flush(s->stream);
-        read_reply(s);
-    }
+    command(s, "QUIT");
+    stream_flush(s->stream);
+    if (!read_reply(s, &line))
+        msg_fatal("lost connection while %s", step_end.lost);
     stream_free(s->stream);
     s->stream = NULL;
 }
 
-static bool send_rcpts(struct session *s)
+/* How many were accepted. Counts down, and the last one has no number, so that one
+ * recipient is as it was given. */
+static int64_t send_rcpts(struct session *s)
 {
     struct source *src = s->src;
+    int64_t accepted = 0;
 
-    for (int64_t i = 1; i <= src->rcpts; i++) {
+    for (int64_t i = src->rcpts; i >= 1; i--) {
         if (src->number_all)
             command(s, "RCPT TO:<%lld%s>", (long long)++src->rcpt_number, src->rcpt);
-        else if (src->rcpts > 1)
+        else if (i > 1)
             command(s, "RCPT TO:<%lld%s>", (long long)i, src->rcpt);
         else
             command(s, "RCPT TO:<%s>", src->rcpt);
-        if (!expect(s, '2', "sending RCPT TO"))
-            return false;
+        accepted += expect(s, &step_rcpt);
     }
-    return true;
+    return accepted;
 }
 
-static bool send_message(struct session *s)
+static void send_content(struct session *s, int64_t number)
 {
     struct source *src = s->src;
-    int64_t replies = src->lmtp ? src->rcpts : 1;
+    char id[320];
 
-    command(s, "MAIL FROM:<%s>", src->sender);
-    if (!expect(s, '2', "sending MAIL FROM") || !send_rcpts(s))
+    if (src->head.len > 0) {
+        stream_write_span(s->stream, strbuf_span(&src->head));
+        snprintf(id, sizeof id, "Message-Id: <%04x.%04x.%04llx@%s>\r\n",
+                 (unsigned)getpid(), (unsigned)s->fd, (unsigned long long)number,
+                 src->helo);
+        stream_write_str(s->stream, id);
+    }
+    stream_write_span(s->stream, strbuf_span(&src->content));
+}
+
+/* False: refused before the content. */
+static bool send_envelope(struct session *s, int64_t *accepted)
+{
+    command(s, "MAIL FROM:<%s>", s->src->sender);
+    if (!expect(s, &step_mail))
+        return false;
+    *accepted = send_rcpts(s);
+    if (*accepted == 0)
         return false;
     command(s, "DATA");
-    if (!expect(s, '3', "sending DATA"))
-        return false;
-    stream_write_span(s->stream, strbuf_span(&src->content));
-    for (int64_t i = 0; i < replies; i++)
-        if (!expect(s, '2', "sending the message"))
-            return false;
+    return expect(s, &step_data);
+}
+
+static void send_message(struct session *s, int64_t number)
+{
+    struct source *src = s->src;
+    struct span line;
+    int64_t accepted;
+
+    if (!send_envelope(s, &accepted)) {
+        command(s, "RSET");
+        if (!read_reply(s, &line))
+            msg_fatal("lost connection while %s", step_mail.lost);
+        return;
+    }
+    send_content(s, number);
+    for (int64_t i = 0; i < (src->lmtp ? accepted : 1); i++)
+        expect(s, &step_end);
     src->sent++;
     if (src->counter) {
         printf("%lld\r", (long long)src->sent);
         fflush(stdout);
     }
-    return true;
 }
 
 static void wait_before_next(const struct source *src)
@@ -194,12 +241,12 @@ static void session_fiber(void *arg)
     struct source *src = s.src;
 
     while (src->started < src->messages) {
-        src->started++;
-        if (!s.stream && !open_session(&s)) {
-            close_session(&s);
-            continue;
-        }
-        if (!send_message(&s) || !src->keep_open)
+        int64_t number = src->messages - ++src->started;
+
+        if (!s.stream)
+            open_session(&s);
+        send_message(&s, number);
+        if (!src->keep_open)
             close_session(&s);
         wait_before_next(src);
     }
@@ -208,31 +255,27 @@ static void session_fiber(void *arg)
         loop_stop();
 }
 
-static void add_headers(struct source *src, struct strbuf *sb)
+static void make_head(struct source *src)
 {
     struct strbuf date = STRBUF_INIT;
 
     time_rfc5322(&date, time_now());
-    strbuf_addf(sb, "From: <%s>\r\nTo: <%s>\r\nDate: %s\r\n", src->sender, src->rcpt,
-                date.ptr);
-    strbuf_addf(sb, "Message-Id: <%llx.%x@%s>\r\n", (unsigned long long)time_now_us(),
-                (unsigned)getpid(), src->helo);
-    if (src->subject)
-        strbuf_addf(sb, "Subject: %s\r\n", src->subject);
-    strbuf_add_str(sb, "\r\n");
+    strbuf_addf(&src->head, "From: <%s>\r\nTo: <%s>\r\nDate: %s\r\n", src->sender,
+                src->rcpt, date.ptr);
     strbuf_free(&date);
 }
 
-/* length bytes in lines of 80, as the payload that is asked for. */
+/* length bytes in numbered lines; a line end counts as one, that of the last line not
+ * at all. */
 static void add_payload(struct strbuf *sb, int64_t length)
 {
-    while (length > 0) {
-        int64_t line = length > 80 ? 78 : length > 2 ? length - 2 : 0;
+    for (int number = 1; length > 0; number++) {
+        bool full = length > PAYLOAD_LINE;
 
-        for (int64_t i = 0; i < line; i++)
-            strbuf_add_char(sb, 'X');
+        for (int64_t i = 0; i < (full ? PAYLOAD_LINE - 1 : length); i++)
+            strbuf_add_char(sb, full && i == 0 ? (char)('0' + number % 10) : 'X');
         strbuf_add_str(sb, "\r\n");
-        length -= line + 2;
+        length -= full ? PAYLOAD_LINE : length;
     }
 }
 
@@ -260,16 +303,21 @@ static void add_file(struct strbuf *sb, const char *path)
 
 static void make_content(struct source *src, const char *path)
 {
+    strbuf_init(&src->head);
     strbuf_init(&src->content);
     if (path) {
         add_file(&src->content, path);
     } else {
-        if (!src->bare)
-            add_headers(src, &src->content);
+        if (!src->bare) {
+            make_head(src);
+            if (src->subject)
+                strbuf_addf(&src->content, "Subject: %s\r\n", src->subject);
+            strbuf_add_str(&src->content, "\r\n");
+        }
         if (src->length > 0)
             add_payload(&src->content, src->length);
-        else
-            strbuf_add_str(&src->content, "A test message.\r\n");
+        for (int i = 1; src->length == 0 && i <= 4; i++)
+            strbuf_addf(&src->content, "La de da de da %d.\r\n", i);
     }
     strbuf_add_str(&src->content, ".\r\n");
 }
@@ -302,12 +350,12 @@ static void parse_target(struct source *src, const char *text)
     free(name);
 }
 
-static int64_t number(const char *text, int64_t min)
+static int64_t number(const char *text, const char *what)
 {
     int64_t value;
 
-    if (!span_i64(span_str(text), &value) || value < min || value > INT32_MAX)
-        msg_fatal("bad number: %s", text);
+    if (!span_i64(span_str(text), &value) || value < 1 || value > INT32_MAX)
+        msg_fatal("bad %s: %s", what, text);
     return value;
 }
 
@@ -327,7 +375,7 @@ static void option(struct source *src, int c, const char *arg, const char **file
         src->counter = true;
         break;
     case 'C':
-        src->connect_tries = number(arg, 1);
+        src->connect_tries = number(arg, "connection count");
         break;
     case 'd':
         src->keep_open = true;
@@ -339,13 +387,13 @@ static void option(struct source *src, int c, const char *arg, const char **file
         *file = arg;
         break;
     case 'l':
-        src->length = number(arg, 1);
+        src->length = number(arg, "message length");
         break;
     case 'L':
         src->lmtp = true;
         break;
     case 'm':
-        src->messages = number(arg, 1);
+        src->messages = number(arg, "message count");
         break;
     case 'M':
         src->helo = arg;
@@ -357,13 +405,13 @@ static void option(struct source *src, int c, const char *arg, const char **file
         src->bare = true;
         break;
     case 'r':
-        src->rcpts = number(arg, 1);
+        src->rcpts = number(arg, "recipient count");
         break;
     case 'R':
-        src->random_delay_ms = number(arg, 0) * 1000;
+        src->random_delay_ms = number(arg, "random delay") * 1000;
         break;
     case 's':
-        src->sessions = number(arg, 1);
+        src->sessions = number(arg, "session count");
         break;
     case 'S':
         src->subject = arg;
@@ -372,13 +420,13 @@ static void option(struct source *src, int c, const char *arg, const char **file
         src->rcpt = arg;
         break;
     case 'T':
-        number(arg, 1); /* TCP sizes its windows itself */
+        number(arg, "TCP window size"); /* TCP sizes its windows itself */
         break;
     case 'v':
         src->verbose = true;
         break;
     case 'w':
-        src->fixed_delay_ms = number(arg, 0) * 1000;
+        src->fixed_delay_ms = number(arg, "fixed delay") * 1000;
         break;
     default:
         usage();
@@ -388,19 +436,23 @@ static void option(struct source *src, int c, const char *arg, const char **file
 int main(int argc, char **argv)
 {
     static char hostname[256], default_addr[300];
-    static struct source src = {.messages = 1, .sessions = 1, .rcpts = 1,
-                                .connect_tries = 1, .helo = hostname,
-                                .sender = default_addr, .rcpt = default_addr};
+    static struct source src = {.messages = 1,
+                                .sessions = 1,
+                                .rcpts = 1,
+                                .connect_tries = 1,
+                                .helo = hostname,
+                                .sender = default_addr,
+                                .rcpt = default_addr};
     const char *file = NULL;
     int c;
 
     msg_init("smtp-source");
     gethostname(hostname, sizeof hostname - 1);
-    snprintf(default_addr, sizeof default_addr, "foo@%s", hostname);
-    while ((c = getopt(argc, argv, "46AcC:df:F:l:Lm:M:Nor:R:s:S:t:T:vw:")) != -1)
+    while ((c = getopt(argc, argv, "+46AcC:df:F:l:Lm:M:Nor:R:s:S:t:T:vw:")) != -1)
         option(&src, c, optarg, &file);
     if (argc - optind != 1)
         usage();
+    snprintf(default_addr, sizeof default_addr, "foo@%s", src.helo);
     srandom((unsigned)getpid());
     parse_target(&src, argv[optind]);
     make_content(&src, file);
@@ -412,5 +464,5 @@ int main(int argc, char **argv)
     loop_run();
     if (src.counter)
         printf("\n");
-    return src.exit_status;
+    return 0;
 }
