@@ -140,6 +140,11 @@ struct smtpd_session {
     struct smtpd_count counts[SMTPD_VERBS_MAX];
 };
 
+/* smtpd_service.c: what the configuration says to both modes; ss->svc is set. Fatal when
+ * it makes no sense. */
+void smtpd_configure(struct smtpd_service *ss, const struct config *cfg,
+                     struct arena *arena);
+
 /* smtpd_session.c: serve one client until the end; owns stream. */
 void smtpd_session_run(struct smtpd_service *ss, struct stream *stream,
                        const struct net_addr *peer);

@@ -10,9 +10,5 @@
 bool smtpd_standalone_wanted(int argc, char **argv);
 /* Exit status. */
 int smtpd_standalone(void);
-/* In smtpd.c: overrides and texts of the configuration that both modes need. */
-struct smtpd_service;
-void smtpd_configure(struct smtpd_service *ss, const struct config *cfg,
-                     struct arena *arena);
 
 #endif
