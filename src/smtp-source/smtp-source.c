@@ -265,14 +265,14 @@ static void make_head(struct source *src)
     strbuf_free(&date);
 }
 
-/* length bytes in numbered lines; a line end counts as one, that of the last line not
- * at all. */
+/* length bytes in numbered lines; line ends counted, but for the last one. */
+
 static void add_payload(struct strbuf *sb, int64_t length)
 {
     for (int number = 1; length > 0; number++) {
         bool full = length > PAYLOAD_LINE;
 
-        for (int64_t i = 0; i < (full ? PAYLOAD_LINE - 1 : length); i++)
+        for (int64_t i = 0; i < (full ? PAYLOAD_LINE - 2 : length); i++)
             strbuf_add_char(sb, full && i == 0 ? (char)('0' + number % 10) : 'X');
         strbuf_add_str(sb, "\r\n");
         length -= full ? PAYLOAD_LINE : length;
