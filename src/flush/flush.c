@@ -208,7 +208,8 @@ static void refresh_log(struct flush *fl, const char *path)
     struct stat st;
     struct err err;
 
-    if (stat(path, &st) == 0 && time_now() > st.st_mtime + fl->cfg->fast_flush_purge_time) {
+    if (stat(path, &st) == 0 &&
+        time_now() > st.st_mtime + fl->cfg->fast_flush_purge_time) {
         unlink(path);
         return;
     }
@@ -218,7 +219,8 @@ static void refresh_log(struct flush *fl, const char *path)
         compact(fl, strbuf_span(&old), &kept);
         if (kept.len == 0)
             unlink(path);
-        else if (kept.len < old.len && !file_replace(path, strbuf_span(&kept), 0600, &err))
+        else if (kept.len < old.len &&
+                 !file_replace(path, strbuf_span(&kept), 0600, &err))
             msg_warn("%s", err.text);
     }
     strbuf_free(&old);
