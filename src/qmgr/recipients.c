@@ -79,6 +79,22 @@ static void discard_double_bounce(struct message *msg, const struct recipient *r
     event_delivery(msg->qm->cfg, &req, rcpt, "none", &dsn, "sent");
 }
 
+/* One destination that fills the active queue keeps mail for all others waiting. */
+static void warn_of_congestion(struct destination *dest)
+{
+    const struct config *cfg = dest->transport->qm->cfg;
+    int64_t places = cfg->qmgr_message_active_limit;
+
+    if (cfg->qmgr_clog_warn_time <= 0 || dest->todo <= places / 5 * 4 ||
+        loop_now() < dest->next_warning)
+        return;
+    dest->next_warning = loop_deadline(cfg->qmgr_clog_warn_time * 1000);
+    msg_warn("mail for %s is using up %lld of %lld active queue entries", dest->nexthop,
+             (long long)dest->todo, (long long)places);
+    msg_warn("this may slow down other mail deliveries");
+    msg_warn("consider a transport of its own for this destination");
+}
+
 static void queue_one(struct message *msg, struct batch *batch,
                       const struct recipient *rcpt, struct route route, size_t left)
 {
@@ -95,6 +111,7 @@ static void queue_one(struct message *msg, struct batch *batch,
     if (!entry) {
         entry = new_entry(msg, batch, dest, left);
         schedule_add(entry, schedule_job(msg, dest->transport));
+        warn_of_congestion(dest);
     }
     entry->rcpts[entry->rcpt_len] = *rcpt;
     entry->rcpts[entry->rcpt_len].address = route.address;

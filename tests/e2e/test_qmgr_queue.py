@@ -307,3 +307,15 @@ def test_dead_destination(like_peer, dns):
         return m.normal_log("qmgr", "smtp", "error")
 
     like_peer(scenario)
+
+
+def test_congestion_warning(gatepost, sink):
+    """One destination that takes nearly all places of the active queue."""
+    sink("127.0.0.2", 25, delays={"CONNECT": 3})
+    m = gatepost({**RELAY, "qmgr_message_active_limit": "20",
+                  "smtp_destination_concurrency_limit": "1"})
+    for n in range(20):
+        send(m, to=f"u{n}@far.test")
+    line = m.wait_log("is using up")
+    assert line.message == "mail for [127.0.0.2]:25 is using up 17 of 20 active queue entries"
+    assert len(m.log("qmgr", "is using up")) == 1
