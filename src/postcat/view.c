@@ -291,13 +291,21 @@ static void diagnose(const struct view *v)
         msg_warn("%s: illegal length, record type %d", v->path, *head);
 }
 
+/* What is to come is not wanted. */
+static bool is_done(const struct view *v)
+{
+    if (v->opt->envelope)
+        return false;
+    return v->part == PART_EXTRACTED || (v->part == PART_BODY && !v->opt->body);
+}
+
 static void show_records(struct view *v)
 {
     struct span data;
     int type;
 
     while ((type = rec_read(&v->reader, &data)) >= 0) {
-        if (!show_record(v, type, data))
+        if (!show_record(v, type, data) || is_done(v))
             break;
         if (type == REC_POINTER && !follow(v, data)) {
             v->broken = true;

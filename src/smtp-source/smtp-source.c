@@ -266,7 +266,6 @@ static void make_head(struct source *src)
 }
 
 /* length bytes in numbered lines; line ends counted, but for the last one. */
-
 static void add_payload(struct strbuf *sb, int64_t length)
 {
     for (int number = 1; length > 0; number++) {
