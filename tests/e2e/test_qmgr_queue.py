@@ -43,7 +43,7 @@ def test_ten_thousand_recipients(gatepost, sink):
     m.wait_log("removed", timeout=60)
     assert delivered(server) == collections.Counter(rows)
     assert max(len(message.recipients) for message in server.messages) == 50
-    print("seconds", time.monotonic() - began)
+    assert time.monotonic() - began < 45
     m.wait_empty()
 
 
@@ -105,7 +105,7 @@ def test_retry_schedule(gatepost, sink):
     m.wait_log("status=deferred", count=4, timeout=40)
     at = [session.began for session in server.sessions[:4]]
     gaps = [b - a for a, b in zip(at, at[1:])]
-    assert 1.5 < gaps[0] < 4 and gaps[1] >= gaps[0] - 1 and gaps[2] < 7, gaps
+    assert 0.9 < gaps[0] < 4 and gaps[1] >= gaps[0] - 1 and gaps[2] < 7, gaps
 
 
 def test_expired(like_peer, sink):
