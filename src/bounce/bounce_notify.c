@@ -279,8 +279,7 @@ static void put_original_part(struct report *r)
 
     begin_part(r, name, only_headers ? "text/rfc822-headers" : "message/rfc822");
     put_encoding(r);
-    post_mail_linef(r->pm, "Return-Path: <%s>",
-                    sender_text(r->msg));
+    post_mail_linef(r->pm, "Return-Path: <%s>", sender_text(r->msg));
     put_original_lines(r, only_headers);
     post_mail_line(r->pm, SPAN_EMPTY);
 }

@@ -22,7 +22,9 @@ static struct config *config(void)
         {"myhostname", "mx.x.test"},
         {"delay_warning_time", "4h"},
         {"maximal_queue_lifetime", "5d"}};
-    struct config_source source = {.dir = dir, .program = "bounce", .service = "bounce",
+    struct config_source source = {.dir = dir,
+                                   .program = "bounce",
+                                   .service = "bounce",
                                    .main_cf = SPAN_LIT("mydomain = x.test\n"),
                                    .overrides = overrides,
                                    .override_count = ARRAY_LEN(overrides)};
@@ -104,8 +106,8 @@ static void test_odd_files(void **state)
 
 static void test_file_without_end(void **state)
 {
-    struct bounce_service bs =
-        read_templates("delay_template = <<EOF\nSubject: x\nX-Other: y\n\nbody $$ and more\n");
+    struct bounce_service bs = read_templates(
+        "delay_template = <<EOF\nSubject: x\nX-Other: y\n\nbody $$ and more\n");
 
     (void)state;
     assert_string_equal(bs.templates[KIND_DELAY].subject, "x");
@@ -145,10 +147,10 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file), cmocka_unit_test(test_odd_files),
-        cmocka_unit_test(test_file_without_end),
-        cmocka_unit_test(test_built_in_bodies_expand)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_file),
+                                       cmocka_unit_test(test_odd_files),
+                                       cmocka_unit_test(test_file_without_end),
+                                       cmocka_unit_test(test_built_in_bodies_expand)};
 
     msg_set_sink(MSG_SINK_FILE, "/dev/null");
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -10,7 +10,8 @@ static void handle(struct deliver *d, struct deliver_request *req, void *arg)
                       .diag_text = "",
                       .mta_type = "",
                       .mta_name = ""};
-    struct span text = dsn_split_settled(span_str(req->nexthop), "2.0.0", "sent", dsn.status);
+    struct span text =
+        dsn_split_settled(span_str(req->nexthop), "2.0.0", "sent", dsn.status);
 
     (void)arg;
     dsn.reason = arena_span_str(req->arena, text);

@@ -13,9 +13,9 @@ static void handle(struct deliver *d, struct deliver_request *req, void *arg)
     struct dsn dsn = {
         .action = "", .diag_type = "", .diag_text = "", .mta_type = "", .mta_name = ""};
     bool retry = is_retry(d);
-    struct span text = dsn_split_settled(
-        span_str(req->nexthop), retry ? "4.0.0" : "5.0.0",
-        retry ? "defer_append" : "bounce_append", dsn.status);
+    struct span text =
+        dsn_split_settled(span_str(req->nexthop), retry ? "4.0.0" : "5.0.0",
+                          retry ? "defer_append" : "bounce_append", dsn.status);
 
     (void)arg;
     dsn.reason = arena_span_str(req->arena, text);

@@ -24,8 +24,13 @@ static struct bounce_entry entry(const char *address)
 {
     return (struct bounce_entry){
         .rcpt = {.address = address, .orig = "", .dsn_orcpt = ""},
-        .dsn = {.status = "5.1.1", .action = "failed", .reason = "host said: no",
-                .diag_type = "", .diag_text = "", .mta_type = "", .mta_name = ""}};
+        .dsn = {.status = "5.1.1",
+                .action = "failed",
+                .reason = "host said: no",
+                .diag_type = "",
+                .diag_text = "",
+                .mta_type = "",
+                .mta_name = ""}};
 }
 
 static int append(void *arg)
@@ -114,8 +119,9 @@ static void test_legacy_line(void **state)
 /* Damaged files give what can be read and nothing out of bounds. */
 static void test_damaged(void **state)
 {
-    static const char text[] = "\n\n\nnonsense\noffset=x\nstatus=9.9.9\nnotify_flags=99\n"
-                               "recipient=a@x.test\n\n\nrecipient=<>\nreason=";
+    static const char text[] =
+        "\n\n\nnonsense\noffset=x\nstatus=9.9.9\nnotify_flags=99\n"
+        "recipient=a@x.test\n\n\nrecipient=<>\nreason=";
     struct bounce_entry *got;
     size_t count;
     int fd = open(QUEUE_BOUNCE "/" ID, O_CREAT | O_WRONLY, 0600);

@@ -10,9 +10,9 @@
 static void test_status(void **state)
 {
     static const char *const good[] = {"2.0.0", "4.4.1", "5.123.456", "5.7.10"};
-    static const char *const bad[] = {"",       "5",       "5.1",      "5.1.",   "3.0.0",
-                                      "6.1.1",  "5.1.1.1", "5.01.1",   "5.1.01", "5.1.1x",
-                                      "5.1234.1", "5..1",  "55.1.1",   "5.1.1234"};
+    static const char *const bad[] = {
+        "",       "5",      "5.1",    "5.1.",     "3.0.0", "6.1.1",  "5.1.1.1",
+        "5.01.1", "5.1.01", "5.1.1x", "5.1234.1", "5..1",  "55.1.1", "5.1.1234"};
     char out[DSN_STATUS_LEN];
 
     (void)state;
@@ -64,8 +64,12 @@ static void test_split_settled(void **state)
 
 static void test_frame(void **state)
 {
-    struct dsn in = {.status = "5.1.1",     .action = "failed",     .reason = "why\n",
-                     .diag_type = "smtp",   .diag_text = "550 no",  .mta_type = "dns",
+    struct dsn in = {.status = "5.1.1",
+                     .action = "failed",
+                     .reason = "why\n",
+                     .diag_type = "smtp",
+                     .diag_text = "550 no",
+                     .mta_type = "dns",
                      .mta_name = "h.example"};
     struct arena *arena = arena_new();
     struct strbuf sb = STRBUF_INIT;

@@ -55,10 +55,12 @@ static void test_queue_lines(void **state)
 
 static void test_session_lines(void **state)
 {
-    struct event_client who = {.client = "h[192.0.2.1]", .sasl_method = "PLAIN",
-                               .sasl_username = "u\nv"};
-    struct event_context ctx = {.sender = "a@x.test", .recipient = "b@y.test",
-                                .protocol = "ESMTP", .helo = "h\r\n"};
+    struct event_client who = {
+        .client = "h[192.0.2.1]", .sasl_method = "PLAIN", .sasl_username = "u\nv"};
+    struct event_context ctx = {.sender = "a@x.test",
+                                .recipient = "b@y.test",
+                                .protocol = "ESMTP",
+                                .helo = "h\r\n"};
 
     (void)state;
     event_connect("h[192.0.2.1]");
@@ -67,7 +69,8 @@ static void test_session_lines(void **state)
     expect("ABC: client=h[192.0.2.1], sasl_method=PLAIN, sasl_username=u?v");
     event_policy(NULL, "reject", "RCPT", "h[192.0.2.1]", "554 5.7.1 no", &ctx);
     expect("NOQUEUE: reject: RCPT from h[192.0.2.1]: 554 5.7.1 no; from=<a@x.test> "
-           "to=<b@y.test> proto=ESMTP helo=<h?" "?>");
+           "to=<b@y.test> proto=ESMTP helo=<h?"
+           "?>");
     event_session_broken(NULL, "lost connection", "DATA (5 bytes)", "h[192.0.2.1]");
     expect("lost connection after DATA (5 bytes) from h[192.0.2.1]");
 }
@@ -91,8 +94,9 @@ static void test_delivery_line(void **state)
     rcpt.orig = "list@y.test";
     req.conn_use = 3;
     event_delivery(&cfg, &req, &rcpt, "", &dsn, "deferred");
-    expect("ABC: to=<b@y.test>, orig_to=<list@y.test>, relay=none, conn_use=3, delay=3, "
-           "delays=0.5/0.5/2/0.02, dsn=2.0.0, status=deferred (250 ok??X)");
+    expect(
+        "ABC: to=<b@y.test>, orig_to=<list@y.test>, relay=none, conn_use=3, delay=3, "
+        "delays=0.5/0.5/2/0.02, dsn=2.0.0, status=deferred (250 ok??X)");
 }
 
 static int setup(void **state)

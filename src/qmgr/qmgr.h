@@ -90,7 +90,7 @@ struct destination {
     bool paused; /* rate delay */
     char *why;
     char why_status[DSN_STATUS_LEN];
-    int64_t next_warning;        /* not before: loop time */
+    int64_t next_warning;    /* not before: loop time */
     struct loop_timer timer; /* end of dead or paused */
 };
 

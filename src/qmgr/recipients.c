@@ -40,7 +40,7 @@ static struct destination *find_destination(struct message *msg, struct arena *a
     if (!dest->dead)
         return dest;
     route_to_retry(route, arena_printf(arena, "%s delivery temporarily suspended: %s",
-                                    dest->why_status, dest->why));
+                                       dest->why_status, dest->why));
     t = transport_get(qm, route->transport);
     return destination_get(t, destination_key(t, route), route->nexthop);
 }

@@ -25,7 +25,8 @@ static void session(struct service *svc, struct stream *stream,
     struct smtp_agent *agent = svc->data;
 
     (void)peer;
-    deliver_serve(agent->deliver, stream, service_session_wait, svc, smtp_deliver, agent);
+    deliver_serve(agent->deliver, stream, service_session_wait, svc, smtp_deliver,
+                  agent);
 }
 
 static void end_parked(struct service *svc)

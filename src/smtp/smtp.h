@@ -84,7 +84,7 @@ struct smtp_session {
     bool only_host;     /* its destination had no other */
     bool helo_only;     /* PIX workarounds */
     bool delay_dot;
-    bool warned_sync;   /* the warning about pipelining was given */
+    bool warned_sync; /* the warning about pipelining was given */
 };
 
 struct smtp_reply {
@@ -99,13 +99,13 @@ struct smtp_delivery {
     struct deliver_request *req;
     struct arena *arena;
     struct smtp_session *session;
-    const char *relay; /* of the last host that was connected to; "none" before */
-    struct dsn trouble; /* why recipients are still left; reason NULL: not known */
+    const char *relay;   /* of the last host that was connected to; "none" before */
+    struct dsn trouble;  /* why recipients are still left; reason NULL: not known */
     bool connect_failed; /* at the last host */
     bool loops;          /* the destination is this system */
     bool got_through;    /* some host talked to us */
-    bool final_host;  /* nothing more to try after this one */
-    size_t left;      /* recipients without a final result */
+    bool final_host;     /* nothing more to try after this one */
+    size_t left;         /* recipients without a final result */
 };
 
 /* smtp_params.c */

@@ -111,8 +111,9 @@ static void keep_line(struct strbuf *text, struct span line)
 
 static bool too_many_lines(struct smtp_delivery *d, struct smtp_session *s)
 {
-    smtp_set_trouble(d, "4.5.0", arena_printf(d->arena, "host %s sent an endless reply",
-                                              s->namaddr));
+    smtp_set_trouble(
+        d, "4.5.0",
+        arena_printf(d->arena, "host %s sent an endless reply", s->namaddr));
     s->dead = true;
     return false;
 }
@@ -144,8 +145,8 @@ bool smtp_read_reply(struct smtp_delivery *d, struct smtp_session *s, int64_t ti
     stream_set_timeout(s->stream, timeout_s * 1000);
     ok = read_lines(d, s, doing, &text, &line);
     if (ok) {
-        reply_out->code = (line.ptr[0] - '0') * 100 + (line.ptr[1] - '0') * 10 +
-                          (line.ptr[2] - '0');
+        reply_out->code =
+            (line.ptr[0] - '0') * 100 + (line.ptr[1] - '0') * 10 + (line.ptr[2] - '0');
         reply_out->text = arena_span_str(d->arena, strbuf_span(&text));
         split_status(reply_out, strbuf_span(&line));
         s->ending |= reply_out->code == 421;
@@ -161,8 +162,9 @@ void smtp_said(struct smtp_delivery *d, struct smtp_session *s,
     /* Agreement where it means nothing, such as 354 in reply to MAIL. */
     const char *status = reply->code / 100 < 4 ? "5.5.0" : reply->status;
 
-    *dsn_out = empty_dsn(status, arena_printf(d->arena, "host %s said: %s (in reply to %s)",
-                                              s->namaddr, reply->text, command));
+    *dsn_out =
+        empty_dsn(status, arena_printf(d->arena, "host %s said: %s (in reply to %s)",
+                                       s->namaddr, reply->text, command));
     dsn_out->diag_type = "smtp";
     dsn_out->diag_text = reply->text;
     dsn_out->mta_type = "dns";

@@ -34,8 +34,10 @@ static void open_world(struct world *w, const char *input, size_t len)
                                        .namaddr = (char *)"h[192.0.2.1]",
                                        .relay = (char *)"h[192.0.2.1]:25"};
     w->req.queue_id = "ABC";
-    w->d = (struct smtp_delivery){
-        .agent = &w->agent, .req = &w->req, .arena = arena_new(), .session = &w->session};
+    w->d = (struct smtp_delivery){.agent = &w->agent,
+                                  .req = &w->req,
+                                  .arena = arena_new(),
+                                  .session = &w->session};
 }
 
 static void close_world(struct world *w)
@@ -45,7 +47,8 @@ static void close_world(struct world *w)
     close(w->server);
 }
 
-static int check_reply(const char *input, int code, const char *status, const char *text)
+static int check_reply(const char *input, int code, const char *status,
+                       const char *text)
 {
     struct world w;
     struct smtp_reply reply;
@@ -127,8 +130,9 @@ static int lost(void *arg)
     close_world(&w);
     open_world(&w, "25", 2);
     assert_false(smtp_read_reply(&w.d, &w.session, 1, "sending RCPT TO", &reply));
-    assert_string_equal(w.d.trouble.reason,
-                        "conversation with h[192.0.2.1] timed out while sending RCPT TO");
+    assert_string_equal(
+        w.d.trouble.reason,
+        "conversation with h[192.0.2.1] timed out while sending RCPT TO");
     close_world(&w);
     return 0;
 }

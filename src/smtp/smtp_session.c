@@ -30,9 +30,8 @@ static struct smtp_session *session_new(struct smtp_agent *agent,
     net_addr_host(&host->addr, addr);
     s->addr = xstrdup(local ? host->addr.un.sun_path : addr);
     s->namaddr = printf_dup("%s[%s]", host->name, s->addr);
-    s->relay = local
-                   ? xstrdup(s->namaddr)
-                   : printf_dup("%s:%u", s->namaddr, net_addr_port(&host->addr));
+    s->relay = local ? xstrdup(s->namaddr)
+                     : printf_dup("%s:%u", s->namaddr, net_addr_port(&host->addr));
     s->expires = loop_deadline(agent->p.reuse_time_limit * 1000);
     return s;
 }
@@ -123,7 +122,7 @@ static bool refused(struct smtp_delivery *d, struct smtp_session *s,
 {
     smtp_said(d, s, reply, "initial server greeting", &d->trouble);
     d->trouble.reason = arena_printf(d->arena, "host %s refused to talk to me: %s",
-                                         s->namaddr, reply->text);
+                                     s->namaddr, reply->text);
     return false;
 }
 

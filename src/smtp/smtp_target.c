@@ -242,8 +242,8 @@ static void limit_hosts(struct target *t)
         return;
     while (same < t->count && same_family(&t->hosts[same], &t->hosts[0]))
         same++;
-    for (size_t i = same; p->balance_inet_protocols && same >= limit && i < t->count &&
-                          kept < limit;
+    for (size_t i = same;
+         p->balance_inet_protocols && same >= limit && i < t->count && kept < limit;
          i++)
         if (!same_family(&t->hosts[i], &t->hosts[0]))
             t->hosts[kept++] = t->hosts[i];

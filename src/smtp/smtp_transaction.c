@@ -270,7 +270,8 @@ static enum stream_status wait_before_dot(struct transaction *t)
 {
     enum stream_status st = stream_flush(t->s->stream);
 
-    if (st == STREAM_OK && fiber_sleep(t->d->agent->p.pix_delay_time * 1000) != WAIT_READY)
+    if (st == STREAM_OK &&
+        fiber_sleep(t->d->agent->p.pix_delay_time * 1000) != WAIT_READY)
         st = STREAM_CANCELLED;
     return st;
 }
