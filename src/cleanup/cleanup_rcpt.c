@@ -1,5 +1,7 @@
 #include "cleanup/cleanup.h"
 
+#include "global/addr.h"
+
 #include "util/msg.h"
 
 /* Recipients sent along with the news for qmgr; it reads the file for the rest. */
@@ -136,6 +138,19 @@ static void add_mapped_bcc(struct cleanup_msg *msg, enum address_class class,
         add_bcc(msg, bcc);
 }
 
+/* The recipient as it came, in external form. */
+static const char *default_orcpt(struct arena *arena, const char *address)
+{
+    struct strbuf sb = STRBUF_INIT;
+    const char *text;
+
+    strbuf_add_str(&sb, "rfc822;");
+    addr_quote(&sb, span_str(address));
+    text = arena_span_str(arena, strbuf_span(&sb));
+    strbuf_free(&sb);
+    return text;
+}
+
 void cleanup_recipient(struct cleanup_msg *msg, struct span address)
 {
     struct recipient rcpt = msg->next;
@@ -149,7 +164,7 @@ void cleanup_recipient(struct cleanup_msg *msg, struct span address)
     if (!rcpt.orig[0])
         rcpt.orig = arena_span_str(msg->arena, address);
     if (!rcpt.dsn_orcpt[0])
-        rcpt.dsn_orcpt = arena_printf(msg->arena, "rfc822;%s", full);
+        rcpt.dsn_orcpt = default_orcpt(msg->arena, full);
     msg->notify_seen |= rcpt.notify;
     canonical = cleanup_canonical(msg, full, CLASS_ENVELOPE_RCPT);
     expand_recipient(msg, &rcpt, canonical);
