@@ -49,6 +49,6 @@ int main(int argc, char **argv)
         .program = "smtpd", .pre_jail = pre_jail, .session = session};
 
     if (smtpd_standalone_wanted(argc, argv))
-        return smtpd_standalone();
+        smtpd_standalone();
     return service_main(argc, argv, &ops);
 }

@@ -125,6 +125,49 @@ static bool take_name(struct smtpd_session *s, struct span *rest, struct span *n
     return true;
 }
 
+static void refuse_unfiltered(struct smtpd_session *s)
+{
+    struct event_context ctx = smtpd_context(s, NULL);
+    const char *reply = arena_printf(s->scratch, "421 4.3.0 %s Server local data error",
+                                     s->cfg->myhostname);
+
+    event_policy(s->trans.queue_id, "reject", s->where, s->client.namaddr, reply, &ctx);
+    smtpd_error(s, reply);
+}
+
+static void log_replacement(struct smtpd_session *s, struct span line, const char *value)
+{
+    struct strbuf text = STRBUF_INIT;
+
+    escape_printable(&text, span_first(line, 100), '?', true);
+    strbuf_add_str(&text, "\" with \"");
+    escape_printable(&text, span_first(span_str(value), 100), '?', true);
+    msg_info("%s: replacing command \"%s\"", s->client.namaddr, text.ptr);
+    strbuf_free(&text);
+}
+
+/* For clients that cannot be taught: smtpd_command_filter. False, with a reply: the
+ * table is in trouble. */
+static bool filter(struct smtpd_session *s, struct span *line)
+{
+    struct maps *maps = s->ss->lists->command_filter;
+    const char *value;
+
+    if (maps_empty(maps) || line->len == 0)
+        return true;
+    switch (maps_find(maps, *line, 0, s->scratch, &value)) {
+    case TABLE_FOUND:
+        log_replacement(s, *line, value);
+        *line = span_trim(span_str(value));
+        return true;
+    case TABLE_NOT_FOUND:
+        return true;
+    default:
+        refuse_unfiltered(s);
+        return false;
+    }
+}
+
 void smtpd_command(struct smtpd_session *s, struct span line)
 {
     const char *nul = line.len ? memchr(line.ptr, '\0', line.len) : NULL;
@@ -135,7 +178,10 @@ void smtpd_command(struct smtpd_session *s, struct span line)
         line.len = (size_t)(nul - line.ptr);
     s->failed = false;
     s->errors_before = s->errors;
-    line = rest = span_trim(line);
+    line = span_trim(line);
+    if (!filter(s, &line))
+        return;
+    rest = line;
     if (!take_name(s, &rest, &name))
         return;
     if (!match_list_empty(s->ss->lists->noop) &&

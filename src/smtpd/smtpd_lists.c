@@ -39,6 +39,8 @@ struct smtpd_lists *smtpd_lists_new(const struct config *cfg, struct arena *aren
                                   MATCH_STRING);
     lists->forbidden = match_list_open(cfg, "smtpd_forbidden_commands",
                                        cfg->smtpd_forbidden_commands, MATCH_STRING);
+    lists->command_filter =
+        mail_maps(cfg, "smtpd_command_filter", cfg->smtpd_command_filter);
     lists->ehlo_hidden = mail_maps(cfg, "smtpd_discard_ehlo_keyword_address_maps",
                                    cfg->smtpd_discard_ehlo_keyword_address_maps);
     if (standalone)
@@ -55,7 +57,7 @@ struct smtpd_lists *smtpd_lists_new(const struct config *cfg, struct arena *aren
 const char *smtpd_lists_changed(const struct smtpd_lists *lists)
 {
     const struct maps *const maps[] = {
-        lists->ehlo_hidden,     lists->canonical,       lists->recipient_canonical,
+        lists->command_filter,  lists->ehlo_hidden,     lists->canonical,       lists->recipient_canonical,
         lists->virtual_alias,   lists->local_recipient, lists->relay_recipient,
         lists->virtual_mailbox,
     };

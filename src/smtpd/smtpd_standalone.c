@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -122,7 +123,7 @@ static const struct config *configure(void)
     return cfg;
 }
 
-int smtpd_standalone(void)
+_Noreturn void smtpd_standalone(void)
 {
     struct carriers carriers = {0, 0};
     struct standalone sa = {.fd = -1};
@@ -135,5 +136,5 @@ int smtpd_standalone(void)
     status = fiber_main(serve, &sa);
     end_carriers(&carriers);
     msg_flush();
-    return status;
+    exit(status); /* what lives as long as the process is freed with it */
 }

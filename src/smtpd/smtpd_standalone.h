@@ -8,7 +8,6 @@
 
 /* Does the command line ask for it? */
 bool smtpd_standalone_wanted(int argc, char **argv);
-/* Exit status. */
-int smtpd_standalone(void);
+_Noreturn void smtpd_standalone(void);
 
 #endif

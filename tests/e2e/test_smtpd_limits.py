@@ -52,6 +52,8 @@ CASES = {
                        "RCPT TO:<x@y> NOTIFY=NEVER", "RCPT TO:<x@y>", "QUIT"]),
     "keywords by client": (dict(smtpd_discard_ehlo_keyword_address_maps="inline:{127.0.0.1=size}",
                                 smtpd_discard_ehlo_keywords="etrn"), ["EHLO x", "QUIT"]),
+    "filtered command": (dict(smtpd_command_filter="regexp:{{/^FROB (.*)/ NOOP} {/^HELO (y.*)/ EHLO $1}}"),
+                         ["FROB x", "frob x", "HELO y", "NOOP", "QUIT"]),
     "banner": (dict(smtpd_banner="$myhostname ESMTP hello"), ["QUIT"]),
     "strict syntax": (dict(strict_rfc821_envelopes="yes"),
                       ["EHLO x", "MAIL FROM:a@b", "MAIL FROM:<@x:a@b>", "RCPT TO:c@d",
