@@ -1,7 +1,6 @@
 #include "cleanup/cleanup.h"
 
 #include "global/addr.h"
-
 #include "util/msg.h"
 
 /* Recipients sent along with the news for qmgr; it reads the file for the rest. */
