@@ -78,7 +78,9 @@ static void list_directly(struct list_output *out, int error)
     struct queue queue;
 
     if (geteuid() != 0)
-        msg_fatal("Queue report unavailable - mail system is down");
+        msg_fatal("Queue report unavailable - mail system is down (Connect to the %s "
+                  "showq service: %s)",
+                  out->cfg->mail_name, strerror(error));
     msg_warn("Mail system is down -- accessing queue directly (Connect to the %s showq "
              "service: %s)",
              out->cfg->mail_name, strerror(error));
