@@ -58,8 +58,10 @@ def hosts(sink, dns):
 
 
 def fates(m, names, wait=None):
-    for name in names:
+    """One after another, so that lines without a queue id keep their order."""
+    for number, name in enumerate(names, 1):
         send(m, name, ["one"])
+        m.wait_log(r"postfix/(smtp|error)\[.*status=", count=number, timeout=90)
     m.wait_log(r"postfix/(smtp|error)\[.*status=", count=wait or len(names), timeout=90)
     return log_by_name(m, names)
 
