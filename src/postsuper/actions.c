@@ -142,7 +142,7 @@ static bool is_selected(const struct super *s, const char *queue_name)
     return false;
 }
 
-/* What is still being written may only be deleted. */
+/* What is still being written is left alone, unless all are to be deleted. */
 static enum outcome run_on(struct super *s, enum action action, struct target *t)
 {
     queue_path(&s->queue, t->queue_name, t->id, t->path);
@@ -152,7 +152,7 @@ static enum outcome run_on(struct super *s, enum action action, struct target *t
         msg_warn("%s: uid %ld: not a regular file", t->path, (long)t->st.st_uid);
         return LEFT_ALONE;
     }
-    if (action != ACT_DELETE && !(t->st.st_mode & 0100))
+    if (!(t->st.st_mode & 0100) && (action != ACT_DELETE || t->told))
         return LEFT_ALONE;
     return actions[action].run(s, t);
 }

@@ -155,6 +155,17 @@ static void run_target(struct super *s, const struct target *target)
         one_message(s, target->action, target->id);
 }
 
+/* An id that was given may be that of another message by now. */
+static void refuse_old_ids(const struct options *opt)
+{
+    for (size_t i = 0; i < opt->count; i++) {
+        if (strcmp(opt->targets[i].id, "ALL") == 0)
+            continue;
+        msg_error("QUEUE FILE NAMES WERE CHANGED TO MATCH INODE NUMBERS");
+        msg_fatal("CHECK YOUR QUEUE IDS AND RE-ISSUE THE COMMAND");
+    }
+}
+
 static void report(const struct super *s, const struct options *opt, int64_t renamed)
 {
     unsigned requested = 0;
@@ -212,6 +223,8 @@ int main(int argc, char **argv)
         renamed = structure_check(&s, opt.check_long);
     if (opt.purge)
         structure_purge(&s);
+    if (renamed > 0)
+        refuse_old_ids(&opt);
     for (size_t i = 0; i < opt.count; i++)
         run_target(&s, &opt.targets[i]);
     report(&s, &opt, renamed);
