@@ -6,6 +6,14 @@
 #include "util/escape.h"
 #include "util/msg.h"
 
+/* The name goes into a header, where these would begin or end something. */
+static void neutralize(struct strbuf *name)
+{
+    for (size_t i = 0; i < name->len; i++)
+        if (strchr("<>()\\\";@", name->ptr[i]))
+            name->ptr[i] = '?';
+}
+
 /* A new greeting ends the transaction (RFC 5321 section 4.1.4). */
 static bool greet(struct smtpd_session *s, struct span args, const char *syntax,
                   const char *protocol)
@@ -21,6 +29,7 @@ static bool greet(struct smtpd_session *s, struct span args, const char *syntax,
     smtpd_transaction_reset(s);
     s->bdat_failed = false;
     escape_printable(&clean, name, '?', true);
+    neutralize(&clean);
     free(s->helo);
     s->helo = strbuf_detach(&clean);
     refusal = smtpd_policy_helo(s);

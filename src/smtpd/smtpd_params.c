@@ -90,12 +90,16 @@ static const char *decode(struct smtpd_session *s, struct arena *arena,
 static const char *envid_param(struct smtpd_session *s, struct span value,
                                struct smtpd_mail_params *out)
 {
+    const char *envid;
+
     if (s->ehlo_hidden & SMTPD_EHLO_DSN)
         return DSN_IS_OFF;
-    if (out->envid[0] || value.len == 0 || value.len > ENVID_MAX ||
-        !decode(s, s->trans.arena, value))
+    if (out->envid[0] || value.len == 0 || value.len > ENVID_MAX)
         return "501 5.5.4 Bad ENVID parameter syntax";
-    out->envid = arena_span_str(s->trans.arena, value);
+    envid = decode(s, s->trans.arena, value);
+    if (!envid)
+        return "501 5.5.4 Bad ENVID parameter syntax";
+    out->envid = envid;
     return NULL;
 }
 

@@ -16,13 +16,13 @@ static void add_from(const struct smtpd_session *s, struct strbuf *records,
     const struct smtpd_client *client = &s->client;
 
     if (s->cfg->smtpd_hide_client_session) {
-        strbuf_add_str(line, "Received:");
-        end_line(records, line);
+        strbuf_add_str(line, "Received: ");
         return;
     }
     strbuf_addf(line, "Received: from %s (%s [%s])", s->helo ? s->helo : client->name,
                 client->name, client->rfc_address);
     end_line(records, line);
+    strbuf_add_char(line, '\t');
 }
 
 void smtpd_received(const struct smtpd_session *s, struct strbuf *records)
@@ -32,10 +32,8 @@ void smtpd_received(const struct smtpd_session *s, struct strbuf *records)
     struct strbuf line = STRBUF_INIT;
 
     add_from(s, records, &line);
-    strbuf_addf(&line, "\tby %s (%s) with %s%s id %s%s", s->cfg->myhostname,
-                s->cfg->mail_name, trans->smtputf8 ? "UTF8" : "",
-                trans->smtputf8 && strcmp(s->protocol, "ESMTP") == 0 ? "SMTP"
-                                                                      : s->protocol,
+    strbuf_addf(&line, "by %s (%s) with %s id %s%s", s->cfg->myhostname,
+                s->cfg->mail_name, trans->smtputf8 ? "UTF8SMTP" : s->protocol,
                 trans->queue_id, single ? "" : ";");
     end_line(records, &line);
     strbuf_add_char(&line, '\t');

@@ -68,10 +68,10 @@ static void write_envelope(struct smtpd_session *s)
     }
     rec_addf(sb, REC_TIME, "%lld %ld", (long long)trans->arrival.tv_sec,
              (long)trans->arrival.tv_usec);
-    attr(sb, "log_ident", trans->queue_id);
-    attr(sb, "rewrite_context", s->client.rewrite_local ? "local" : "remote");
     if (s->cfg->content_filter[0])
         rec_add_str(sb, REC_FILTER_OR_CONT, s->cfg->content_filter);
+    attr(sb, "log_ident", trans->queue_id);
+    attr(sb, "rewrite_context", s->client.rewrite_local ? "local" : "remote");
     dsn_and_sender(trans, sb);
     client_attrs(s, sb);
 }
