@@ -264,7 +264,7 @@ static void rcpt(struct session *s, struct span args)
 
 static void quit(struct session *s)
 {
-    reply(s, "221 2.0.0 Bye");
+    reply(s, "221 Bye");
     stream_flush(s->stream);
     s->gone = true;
 }

@@ -296,6 +296,7 @@ static void accept_some(struct evfd *ev, void *arg)
     }
 }
 
+/* One address is listened on: that of IPv4 when there is a choice. */
 static struct net_addr address_of_name(struct span host, int family, uint16_t port)
 {
     char *name = xstrndup(host.ptr, host.len);
@@ -305,6 +306,9 @@ static struct net_addr address_of_name(struct span host, int family, uint16_t po
     if (net_name_to_addrs(name, family, &list, &count) != 0 || count == 0)
         msg_fatal("host not found: %s", name);
     addr = list[0];
+    for (size_t i = count; i-- > 0;)
+        if (list[i].sa.sa_family == AF_INET)
+            addr = list[i];
     net_addr_set_port(&addr, port);
     free(list);
     free(name);

@@ -20,7 +20,8 @@
 #define MESSAGE_FILE_MAX (512u * 1024 * 1024)
 
 struct source {
-    struct net_addr addr;
+    struct net_addr *addrs; /* of the server, to be tried in turn */
+    size_t addr_count;
     const char *unix_path;
     const char *sender, *rcpt, *helo, *subject;
     int64_t messages, sessions, rcpts, length, connect_tries;
@@ -117,7 +118,10 @@ static bool try_connect(struct session *s, int *fd)
 
     if (src->unix_path)
         return net_connect_unix(src->unix_path, deadline, fd) == NET_CONNECTED;
-    return net_connect(&src->addr, NULL, deadline, fd) == NET_CONNECTED;
+    for (size_t i = 0; i < src->addr_count; i++)
+        if (net_connect(&src->addrs[i], NULL, deadline, fd) == NET_CONNECTED)
+            return true;
+    return false;
 }
 
 /* With -A one goes on as if a refusal had not been. */
@@ -324,8 +328,6 @@ static void make_content(struct source *src, const char *path)
 static void parse_target(struct source *src, const char *text)
 {
     struct span target = span_str(text), host, port;
-    struct net_addr *list;
-    size_t count;
     uint16_t number;
     int error;
 
@@ -340,12 +342,11 @@ static void parse_target(struct source *src, const char *text)
     if (!net_port_lookup(port.len ? port : SPAN_LIT("smtp"), &number))
         msg_fatal("unknown service: %.*s", SPAN_ARG(port));
     char *name = xstrndup(host.ptr, host.len);
-    error = net_name_to_addrs(name, src->family, &list, &count);
-    if (error != 0 || count == 0)
+    error = net_name_to_addrs(name, src->family, &src->addrs, &src->addr_count);
+    if (error != 0 || src->addr_count == 0)
         msg_fatal("host not found: %s", name);
-    src->addr = list[0];
-    net_addr_set_port(&src->addr, number);
-    free(list);
+    for (size_t i = 0; i < src->addr_count; i++)
+        net_addr_set_port(&src->addrs[i], number);
     free(name);
 }
 
@@ -463,5 +464,6 @@ int main(int argc, char **argv)
     loop_run();
     if (src.counter)
         printf("\n");
+    free(src.addrs);
     return 0;
 }
