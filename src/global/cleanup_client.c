@@ -8,6 +8,8 @@
 #define SEND_BYTES (32 * 1024)
 /* Idle connections kept for the next messages. */
 #define IDLE_MAX 200
+/* A reload may close all idle connections and some new ones. */
+#define OPEN_ATTEMPTS (IDLE_MAX + 3)
 
 struct cleanup_client {
     const struct config *cfg;
@@ -58,17 +60,16 @@ static const char *read_open_reply(struct cleanup_message *msg,
     return NULL;
 }
 
-/* One attempt on one connection. *retry_out: the connection was an idle one that
- * the server had closed meanwhile. */
+/* One attempt on one connection. *retry_out: the server closed it before it answered,
+ * as it does at a reload; nothing was begun then. */
 static const char *open_once(struct cleanup_message *msg, int flags, bool *retry_out)
 {
     struct frame frame;
     enum ipc_status status;
     const char *why;
-    bool fresh;
 
     *retry_out = false;
-    status = ipc_pool_get(msg->client->pool, &msg->conn, &fresh);
+    status = ipc_pool_get(msg->client->pool, &msg->conn, NULL);
     if (status != IPC_OK)
         return ipc_status_text(status);
     struct strbuf *sb = ipc_conn_begin(msg->conn);
@@ -81,7 +82,7 @@ static const char *open_once(struct cleanup_message *msg, int flags, bool *retry
     ipc_pool_drop(msg->client->pool, msg->conn);
     if (status == IPC_OK)
         return why;
-    *retry_out = status == IPC_LOST && !fresh;
+    *retry_out = status == IPC_LOST;
     return ipc_status_text(status);
 }
 
@@ -89,13 +90,14 @@ struct cleanup_message *cleanup_open(struct cleanup_client *cc, int flags,
                                      const char **why_out)
 {
     struct cleanup_message *msg = xcalloc(1, sizeof *msg);
+    int attempts = 0;
     bool retry;
 
     msg->client = cc;
     strbuf_init(&msg->records);
     do {
         *why_out = open_once(msg, flags, &retry);
-    } while (retry);
+    } while (retry && ++attempts < OPEN_ATTEMPTS);
     if (!*why_out)
         return msg;
     strbuf_free(&msg->records);

@@ -136,5 +136,6 @@ _Noreturn void smtpd_standalone(void)
     status = fiber_main(serve, &sa);
     end_carriers(&carriers);
     msg_flush();
-    exit(status); /* what lives as long as the process is freed with it */
+    msg_flush();
+    _exit(status); /* what lives as long as the process is freed with it */
 }
