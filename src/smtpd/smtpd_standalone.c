@@ -136,6 +136,5 @@ _Noreturn void smtpd_standalone(void)
     status = fiber_main(serve, &sa);
     end_carriers(&carriers);
     msg_flush();
-    msg_flush();
     _exit(status); /* what lives as long as the process is freed with it */
 }
