@@ -202,23 +202,29 @@ static void compact(struct flush *fl, struct span rest, struct strbuf *out)
     hash_free(&seen);
 }
 
+/* Messages that nobody has asked for in a long time, nor tried, get an attempt. */
+static bool is_neglected(const struct flush *fl, const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 &&
+           time_now() > st.st_mtime + fl->cfg->fast_flush_refresh_time;
+}
+
 static void refresh_log(struct flush *fl, const char *path)
 {
     struct strbuf old = STRBUF_INIT, kept = STRBUF_INIT;
-    struct stat st;
+    bool neglected = is_neglected(fl, path);
     struct err err;
 
-    if (stat(path, &st) == 0 &&
-        time_now() > st.st_mtime + fl->cfg->fast_flush_purge_time) {
-        unlink(path);
-        return;
-    }
     if (!file_read_all(path, LOG_MAX, &old, &err)) {
         msg_warn("%s", err.text);
     } else {
         compact(fl, strbuf_span(&old), &kept);
         if (kept.len == 0)
             unlink(path);
+        else if (neglected && send_log(fl, path) > 0)
+            wake_qmgr(fl);
         else if (kept.len < old.len &&
                  !file_replace(path, strbuf_span(&kept), 0600, &err))
             msg_warn("%s", err.text);

@@ -122,3 +122,17 @@ def test_wake_up_cleans_the_logs(gatepost, sink):
         os.utime(path, (time.time() - age * 86400,) * 2)
     m.run("postkick", "public", "flush", "W")
     wait_logs(m, {"far_test": [a]})
+
+
+def test_neglected_mail_is_tried(gatepost, sink):
+    server = sink("127.0.0.2", 25, replies=later(1))
+    m = gatepost(SITES)
+    (a,) = defer(m, "a@far.test")
+    wait_logs(m, {"far_test": [a]})
+    m.run("postkick", "public", "flush", "W")
+    time.sleep(0.5)
+    assert not server.messages
+    os.utime(f"{m.spool}/flush/far_test", (time.time() - 13 * 3600,) * 2)
+    m.run("postkick", "public", "flush", "W")
+    server.wait(1)
+    m.wait_empty()
