@@ -92,3 +92,53 @@ def test_same_records_as_the_peer(gatepost, peer):
              for kind, data in gp.records(file.path) if kind not in "wp"]
             for file in m.queue("deferred"))
     assert kinds["gatepost"] == kinds["peer"]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("order", [(gp.Gatepost, gp.Peer), (gp.Peer, gp.Gatepost)],
+                         ids=["ours-to-peer", "peers-to-ours"])
+def test_states_are_taken_over(_systems, sink, order):
+    """Held, expired and requeued by the other system; then delivered, or returned."""
+    server = sink("127.0.0.2", 25)
+    first = _systems(order[0], RELAY)
+    fill(first)
+    second = _systems(order[1], {**RELAY, "defer_transports": ""}, start=False)
+    move(first, second)
+    by_sender = {entry["sender"]: entry["queue_id"] for entry in second.postqueue()}
+    held, expired, again = (by_sender[s] for s in ("a@client.test", "c@client.test",
+                                                   "MAILER-DAEMON"))
+    first_tools = lambda *args: first.run("postsuper", *args)  # noqa: E731
+    for queue in ("deferred", "defer", "hold", "maildrop"):
+        shutil.rmtree(f"{first.spool}/{queue}", ignore_errors=True)
+        os.symlink(f"{second.spool}/{queue}", f"{first.spool}/{queue}")
+    os.chown(first.logfile, first.owner.uid, first.owner.gid)  # or the peer cannot log
+    first_tools("-h", held)
+    first_tools("-e", expired)
+    first_tools("-r", again)
+    marks = {entry["queue_id"]: (entry["queue_name"], entry["forced_expire"])
+             for entry in second.postqueue()}
+    assert marks == {held: ("hold", False), expired: ("deferred", True),
+                     again: ("maildrop", False)}
+    second.start()
+    server.wait(1)
+    assert sorted(server.messages[0].recipients) == ["three@far.test", "two@far.test"]
+    second.flush()
+    second.wait_log(f"{expired}: from=<c@client.test>, status=force-expired")
+    assert [file.qid for file in second.queue("hold")] == [held]
+    second.run("postsuper", "-H", held)
+    second.flush()
+    server.wait(2)
+    second.wait_empty()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not shutil.which("perl"), reason="needs perl")
+def test_qshape_of_the_peer_reads_our_queue(gatepost, peer):
+    ours = gatepost(RELAY)
+    fill(ours)
+    theirs = peer(RELAY, start=False)
+    done = theirs.run("qshape", "-c", ours.etc, "-s", "deferred", check=False)
+    rows = [line.split()[:2] for line in done.stdout.splitlines()]
+    assert ["client.test", "2"] in rows and ["MAILER-DAEMON", "1"] in rows, done
+    rows = theirs.run("qshape", "-c", ours.etc, "deferred").stdout
+    assert ["far.test", "4"] in [line.split()[:2] for line in rows.splitlines()]
