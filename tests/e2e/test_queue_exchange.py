@@ -99,7 +99,6 @@ def test_same_records_as_the_peer(gatepost, peer):
                          ids=["ours-to-peer", "peers-to-ours"])
 def test_states_are_taken_over(_systems, sink, order):
     """Held, expired and requeued by the other system; then delivered, or returned."""
-    server = sink("127.0.0.2", 25)
     first = _systems(order[0], RELAY)
     fill(first)
     second = _systems(order[1], {**RELAY, "defer_transports": ""}, start=False)
@@ -120,15 +119,17 @@ def test_states_are_taken_over(_systems, sink, order):
     assert marks == {held: ("hold", False), expired: ("deferred", True),
                      again: ("maildrop", False)}
     second.start()
-    server.wait(1)
-    assert sorted(server.messages[0].recipients) == ["three@far.test", "two@far.test"]
     second.flush()
     second.wait_log(f"{expired}: from=<c@client.test>, status=force-expired")
+    second.wait_queue(lambda files: expired not in [file.qid for file in files])
     assert [file.qid for file in second.queue("hold")] == [held]
+    server = sink("127.0.0.2", 25)
     second.run("postsuper", "-H", held)
     second.flush()
-    server.wait(2)
+    server.wait(3)  # with the report of the expired one
     second.wait_empty()
+    assert sorted(tuple(sorted(message.recipients)) for message in server.messages) == [
+        ("c@client.test",), ("one@far.test",), ("three@far.test", "two@far.test")]
 
 
 @pytest.mark.root
