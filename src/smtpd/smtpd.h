@@ -76,7 +76,7 @@ struct smtpd_transaction {
     const char *sender; /* internal form; NULL: no transaction */
     struct timeval arrival;
     struct smtpd_sink *msg; /* open from the first valid recipient on */
-    const char *queue_id;        /* NULL before */
+    const char *queue_id;   /* NULL before */
     const char *first_rcpt;
     int64_t rcpt_count;     /* accepted */
     int64_t rcpt_overshoot; /* refused for smtpd_recipient_limit */
@@ -85,12 +85,12 @@ struct smtpd_transaction {
     const char *envid;      /* xtext as sent, "" none */
     int dsn_ret;            /* enum dsn_ret, 0 none */
     bool smtputf8;
-    bool bare_lf;      /* seen in content */
-    bool write_failed; /* cleanup is gone: refuse at the end */
+    bool bare_lf;                /* seen in content */
+    bool write_failed;           /* cleanup is gone: refuse at the end */
     struct smtpd_chunks *chunks; /* NULL before BDAT */
     /* Decisions of access tables. */
-    int flags;             /* CLEANUP_HOLD, CLEANUP_DISCARD */
-    int open_flags;        /* those that cleanup knew at first */
+    int flags;                        /* CLEANUP_HOLD, CLEANUP_DISCARD */
+    int open_flags;                   /* those that cleanup knew at first */
     const char *filter;               /* transport:destination, NULL */
     const char *redirect;             /* NULL */
     struct smtpd_text *bcc, *prepend; /* bcc: last one first; prepend: in order */
@@ -135,13 +135,13 @@ struct smtpd_session {
     bool failed;            /* the current command got a 4xx or 5xx reply */
     bool connected_counted; /* anvil counts this connection */
     bool bare_lf_noted;     /* for the disconnect line */
-    bool bdat_failed;     /* a chunk was refused: the others are dropped */
+    bool bdat_failed;       /* a chunk was refused: the others are dropped */
     const char *refusal;    /* every command but QUIT gets this; NULL */
     struct smtpd_count counts[SMTPD_VERBS_MAX];
 };
 
-/* smtpd_service.c: what the configuration says to both modes; ss->svc is set. Fatal when
- * it makes no sense. */
+/* smtpd_service.c: what the configuration says to both modes; ss->svc is set. Fatal
+ * when it makes no sense. */
 void smtpd_configure(struct smtpd_service *ss, const struct config *cfg,
                      struct arena *arena);
 

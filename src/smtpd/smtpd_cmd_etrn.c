@@ -66,7 +66,8 @@ static bool site_is_valid(struct span site)
         if (label.len == 0 || label.ptr[0] == '-' || label.ptr[label.len - 1] == '-')
             return false;
         for (size_t i = 0; i < label.len; i++)
-            if (!ascii_alnum(label.ptr[i]) && label.ptr[i] != '-' && label.ptr[i] != '_')
+            if (!ascii_alnum(label.ptr[i]) && label.ptr[i] != '-' &&
+                label.ptr[i] != '_')
                 return false;
     }
     return true;

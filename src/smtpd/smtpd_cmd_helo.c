@@ -93,10 +93,10 @@ static size_t list_features(struct smtpd_session *s, struct feature out[16])
     out[n++] = (struct feature){0, cfg->myhostname};
     out[n++] = (struct feature){SMTPD_EHLO_PIPELINING, "PIPELINING"};
     out[n++] = (struct feature){
-        SMTPD_EHLO_SIZE, cfg->message_size_limit > 0
-                             ? arena_printf(s->scratch, "SIZE %lld",
-                                            (long long)cfg->message_size_limit)
-                             : "SIZE"};
+        SMTPD_EHLO_SIZE,
+        cfg->message_size_limit > 0
+            ? arena_printf(s->scratch, "SIZE %lld", (long long)cfg->message_size_limit)
+            : "SIZE"};
     if (!cfg->disable_vrfy_command)
         out[n++] = (struct feature){SMTPD_EHLO_VRFY, "VRFY"};
     out[n++] = (struct feature){SMTPD_EHLO_ETRN, "ETRN"};

@@ -67,6 +67,9 @@ void smtpd_cmd_mail(struct smtpd_session *s, struct span args)
     if (refusal) {
         smtpd_transaction_reset(s);
         smtpd_error(s, refusal);
+    } else if (!s->cfg->smtpd_delay_open_until_valid_rcpt &&
+               !smtpd_transaction_open(s)) {
+        smtpd_transaction_reset(s); /* it has replied */
     } else {
         smtpd_reply(s, "250 2.1.0 Ok");
     }

@@ -135,7 +135,8 @@ static void refuse_unfiltered(struct smtpd_session *s)
     smtpd_error(s, reply);
 }
 
-static void log_replacement(struct smtpd_session *s, struct span line, const char *value)
+static void log_replacement(struct smtpd_session *s, struct span line,
+                            const char *value)
 {
     struct strbuf text = STRBUF_INIT;
 

@@ -245,7 +245,8 @@ static void add_bytes(struct smtpd_chunks *chunks, struct span data)
         keep_partial(chunks, data);
 }
 
-bool smtpd_chunk_copy(struct smtpd_session *s, struct smtpd_chunks *chunks, int64_t count)
+bool smtpd_chunk_copy(struct smtpd_session *s, struct smtpd_chunks *chunks,
+                      int64_t count)
 {
     smtpd_restart_clock(s);
     while (count > 0) {

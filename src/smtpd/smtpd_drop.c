@@ -69,8 +69,8 @@ static bool start(struct smtpd_drop *drop, const char *command)
     return true;
 }
 
-/* A list "name NUL value NUL ... NUL" at the start of text: the value of name. *used_out
- * is its length, 0 while it is not complete. */
+/* A list "name NUL value NUL ... NUL" at the start of text: the value of name.
+ * *used_out is its length, 0 while it is not complete. */
 static struct span list_value(struct span text, const char *name, size_t *used_out)
 {
     struct span rest = text, found = SPAN_EMPTY;

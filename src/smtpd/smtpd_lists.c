@@ -57,9 +57,9 @@ struct smtpd_lists *smtpd_lists_new(const struct config *cfg, struct arena *aren
 const char *smtpd_lists_changed(const struct smtpd_lists *lists)
 {
     const struct maps *const maps[] = {
-        lists->command_filter,  lists->ehlo_hidden,     lists->canonical,       lists->recipient_canonical,
-        lists->virtual_alias,   lists->local_recipient, lists->relay_recipient,
-        lists->virtual_mailbox,
+        lists->command_filter,      lists->ehlo_hidden,     lists->canonical,
+        lists->recipient_canonical, lists->virtual_alias,   lists->local_recipient,
+        lists->relay_recipient,     lists->virtual_mailbox,
     };
     struct match_list *const matches[] = {
         lists->mynetworks,

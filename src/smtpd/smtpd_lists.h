@@ -13,7 +13,7 @@ struct smtpd_lists {
     struct local_host *local_host;
     struct addr_finder finder;
     struct maps *command_filter; /* smtpd_command_filter */
-    struct maps *ehlo_hidden; /* smtpd_discard_ehlo_keyword_address_maps */
+    struct maps *ehlo_hidden;    /* smtpd_discard_ehlo_keyword_address_maps */
     /* What makes a recipient known; in every domain, and in those of one class. */
     struct maps *canonical, *recipient_canonical, *virtual_alias;
     struct maps *local_recipient, *relay_recipient, *virtual_mailbox;

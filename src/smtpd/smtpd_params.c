@@ -5,9 +5,9 @@
 #include "util/escape.h"
 #include "util/msg.h"
 
-#define ENVID_MAX      100 /* RFC 3461 section 4.4 */
-#define SIZE_DIGITS    18  /* more is beyond all limits */
-#define DSN_IS_OFF     "501 5.7.1 DSN support is disabled"
+#define ENVID_MAX   100 /* RFC 3461 section 4.4 */
+#define SIZE_DIGITS 18  /* more is beyond all limits */
+#define DSN_IS_OFF  "501 5.7.1 DSN support is disabled"
 
 typedef const char *mail_param(struct smtpd_session *s, struct span value,
                                struct smtpd_mail_params *out);

@@ -83,9 +83,9 @@ static enum smtpd_verdict refuse_or_defer(struct smtpd_eval *ev, int code,
 
     if (code >= 500 && ev->if_reject && !ev->warn_only)
         return refuse(ev, ev->if_permit ? ev->if_permit : ev->if_reject);
-    return refuse(ev, arena_printf(ev->s->scratch, "%d %c%s %s",
-                                   soften ? code - 100 : code, soften ? '4' : status[0],
-                                   status + 1, text));
+    return refuse(ev,
+                  arena_printf(ev->s->scratch, "%d %c%s %s", soften ? code - 100 : code,
+                               soften ? '4' : status[0], status + 1, text));
 }
 
 enum smtpd_verdict smtpd_refuse_about(struct smtpd_eval *ev, enum smtpd_class class,

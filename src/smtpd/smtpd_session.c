@@ -81,7 +81,8 @@ static enum stream_status next_line(struct smtpd_session *s, struct span *line_o
                                     int *eol_out)
 {
     size_t limit = (size_t)s->cfg->line_length_limit;
-    enum stream_status status = stream_read_line(s->stream, limit - 1, line_out, eol_out);
+    enum stream_status status =
+        stream_read_line(s->stream, limit - 1, line_out, eol_out);
 
     if (status == STREAM_OK)
         *line_out = arena_span(s->scratch, *line_out);

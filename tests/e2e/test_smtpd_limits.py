@@ -253,8 +253,12 @@ def test_statistics(like_peer):
                 client.cmd("MAIL FROM:<a@b>", 250)
                 client.cmd("RCPT TO:<c@d>", 250)
                 client.cmd("RSET", 250)
+        m.wait_log("max message rate 2/60s")
+        m.wait_log("max recipient rate 2/60s")
         m.wait_log("max cache size")
-        return sorted(re.findall(r"anvil\[\d+\]: (statistics: .*) at \w{3} ", m.log_text()))
+        found = re.findall(r"anvil\[\d+\]: (statistics: .*) (\d+)(\D.*)? at \w{3} ",
+                           m.log_text())
+        return sorted({what: (number, rest) for what, number, rest in sorted(found)}.items())
 
     got = like_peer(scenario, limited(smtpd_client_message_rate_limit=9,
                                       smtpd_client_recipient_rate_limit=9,

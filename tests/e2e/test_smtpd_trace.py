@@ -90,6 +90,14 @@ def test_client_name(like_peer, dns, source):
     like_peer(scenario, {**HELD, "mynetworks": "192.0.2.0/24"})
 
 
+def test_queue_id_from_the_start(like_peer):
+    """Refused recipients can be logged with an id, at the price of empty files."""
+    like_peer(lambda m: replies_and_log(m, [*START["esmtp"], "RCPT TO:<nouser@mx.gate.test>",
+                                            "RSET", *START["esmtp"][1:], "QUIT"]),
+              {**HELD, "smtpd_delay_open_until_valid_rcpt": "no",
+               "local_recipient_maps": "inline:{u=x}"})
+
+
 def test_no_name_look_up(like_peer):
     def scenario(m):
         with m.smtp() as client:
