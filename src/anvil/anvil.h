@@ -27,9 +27,9 @@ enum anvil_rate {
 /* One ident. */
 struct anvil_entry {
     struct hash_node node;
-    struct list idle;    /* in anvil.idle while it has no connections */
+    struct list idle; /* in anvil.idle while it has no connections */
     int64_t connections;
-    int64_t since_ms;    /* start of the current period */
+    int64_t since_ms; /* start of the current period */
     int64_t touched_ms;
     int64_t rates[ANVIL_RATE_COUNT];
     char ident[];

@@ -57,8 +57,8 @@ static struct anvil_entry *find(struct anvil *anvil, struct span ident)
     return node ? hash_entry(node, struct anvil_entry, node) : NULL;
 }
 
-static struct anvil_entry *create(struct anvil *anvil, struct span ident, int64_t now_ms,
-                                  int64_t when)
+static struct anvil_entry *create(struct anvil *anvil, struct span ident,
+                                  int64_t now_ms, int64_t when)
 {
     struct anvil_entry *entry;
 
@@ -195,7 +195,8 @@ static void happened(const struct request *rq)
 
 static void looked_up(const struct request *rq)
 {
-    static const char *const names[] = {"rate", "message", "recipient", "newtls", "auth"};
+    static const char *const names[] = {"rate", "message", "recipient", "newtls",
+                                        "auth"};
     struct anvil_entry *entry = find(rq->rep->anvil, rq->ident);
 
     if (entry)

@@ -159,8 +159,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(rates_begin_anew_with_each_period, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(silent_clients_are_forgotten_connected_ones_are_not,
-                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            silent_clients_are_forgotten_connected_ones_are_not, setup, teardown),
         cmocka_unit_test_setup_teardown(peaks_remember_the_highest, setup, teardown),
         cmocka_unit_test_setup_teardown(nonsense_fails, setup, teardown),
     };

@@ -42,7 +42,8 @@ static void log_peak(const struct anvil *anvil, struct anvil_peak *peak,
 void anvil_log_peaks(struct anvil *anvil)
 {
     static const char *const rates[ANVIL_RATE_COUNT] = {
-        "connection rate", "message rate", "recipient rate", "newtls rate", "auth rate"};
+        "connection rate", "message rate", "recipient rate", "newtls rate",
+        "auth rate"};
 
     log_peak(anvil, &anvil->rate_peaks[ANVIL_RATE_CONNECT], rates[0], true);
     log_peak(anvil, &anvil->count_peak, "connection count", false);
