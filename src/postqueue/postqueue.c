@@ -267,6 +267,7 @@ int main(int argc, char **argv)
     struct request request = {0};
     struct config *cfg;
     struct err err;
+    int status;
 
     msg_init("postqueue");
     msg_set_fatal_status(EX_UNAVAILABLE);
@@ -281,5 +282,7 @@ int main(int argc, char **argv)
         msg_fatal("queue_directory %s: %s", cfg->queue_directory, strerror(errno));
     request.cfg = cfg;
     loop_init();
-    return fiber_main(run, &request);
+    status = fiber_main(run, &request);
+    config_free(cfg);
+    return status;
 }

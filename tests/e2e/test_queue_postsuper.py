@@ -186,6 +186,7 @@ def test_ids_that_were_given_before_the_repair(mta):
     assert "fatal: CHECK YOUR QUEUE IDS AND RE-ISSUE THE COMMAND" in done.stderr
 
 
+@pytest.mark.nosan
 def test_repair_survives_interruption(gatepost):
     """Killed anywhere, then run again: each message keeps its log."""
     m = stopped(gatepost)
