@@ -110,6 +110,7 @@ def test_complaints_like_the_peer(gatepost, peer):
     assert got[0] == got[1], gp.difference(got[1], got[0])
 
 
+@pytest.mark.nosan  # not when set-gid for another user
 @pytest.mark.users("alice", "bob")
 def test_authorized_users(mta):
     m = mta({"authorized_mailq_users": "!bob, static:all", "fast_flush_domains": "far.test",
@@ -126,6 +127,7 @@ def test_authorized_users(mta):
         assert f"fatal: User bob({uid}) is not allowed to {what} the mail queue" in refused.stderr
 
 
+@pytest.mark.nosan
 @pytest.mark.users("alice")
 def test_down_for_ordinary_users(like_peer):
     def scenario(m):
