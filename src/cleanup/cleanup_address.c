@@ -72,7 +72,7 @@ const char *cleanup_canonical(struct cleanup_msg *msg, const char *address,
 struct header_rewrite {
     struct cleanup_msg *msg;
     enum address_class class;
-    bool mapped; /* tables may have a say */
+    bool mapped;  /* tables may have a say */
     int64_t left; /* header_address_token_limit */
 };
 

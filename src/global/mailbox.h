@@ -19,12 +19,12 @@ const char *mailbox_dsn_status(enum mailbox_result result);
 
 struct mailbox_file {
     const char *path;
-    uid_t owner;         /* whose it must be when strict */
-    bool strict;         /* strict_mailbox_ownership */
-    unsigned locks;      /* LOCK_FLOCK, LOCK_FCNTL; dot locks are the caller's */
-    unsigned lock_tries; /* deliver_lock_attempts */
-    int64_t lock_wait_s; /* between tries */
-    int64_t size_limit;  /* of the file; 0: none */
+    uid_t owner;           /* whose it must be when strict */
+    bool strict;           /* strict_mailbox_ownership */
+    unsigned locks;        /* LOCK_FLOCK, LOCK_FCNTL; dot locks are the caller's */
+    unsigned lock_tries;   /* deliver_lock_attempts */
+    int64_t lock_wait_s;   /* between tries */
+    int64_t size_limit;    /* of the file; 0: none */
     const char *biff_user; /* who is told of new mail through comsat; NULL: nobody */
 };
 /* Append; the file is made when missing (mode 0600). A device such as /dev/null is

@@ -31,8 +31,8 @@ static int queue_file(const char *const *lines, bool complete)
     return fd;
 }
 
-static const char *const content[] = {"Subject: x", "", "From me", ">From you",
-                                      "Fromage",    ".",  NULL};
+static const char *const content[] = {"Subject: x", "",  "From me", ">From you",
+                                      "Fromage",    ".", NULL};
 
 static struct mailbox_message message_of(int fd)
 {
@@ -62,8 +62,11 @@ static struct strbuf read_all(const char *path)
 
 static void test_append(void **state)
 {
-    struct mailbox_file file = {.path = in_dir("box"), .owner = geteuid(), .strict = true,
-                                .locks = LOCK_FCNTL | LOCK_FLOCK, .lock_tries = 1};
+    struct mailbox_file file = {.path = in_dir("box"),
+                                .owner = geteuid(),
+                                .strict = true,
+                                .locks = LOCK_FCNTL | LOCK_FLOCK,
+                                .lock_tries = 1};
     int fd = queue_file(content, true);
     struct mailbox_message message = message_of(fd);
     struct strbuf why = STRBUF_INIT, box;
@@ -91,8 +94,8 @@ static void test_append(void **state)
 
 static void test_failure_leaves_the_mailbox_as_it_was(void **state)
 {
-    struct mailbox_file file = {.path = in_dir("box"), .owner = geteuid(),
-                                .lock_tries = 1, .size_limit = 300};
+    struct mailbox_file file = {
+        .path = in_dir("box"), .owner = geteuid(), .lock_tries = 1, .size_limit = 300};
     int fd = queue_file(content, true);
     struct mailbox_message message = message_of(fd);
     struct strbuf why = STRBUF_INIT;
@@ -133,8 +136,8 @@ static void expect_refusal(struct mailbox_file *file, enum mailbox_result result
 
 static void test_what_is_no_mailbox(void **state)
 {
-    struct mailbox_file file = {.path = in_dir("box"), .owner = geteuid() + 1,
-                                .lock_tries = 1};
+    struct mailbox_file file = {
+        .path = in_dir("box"), .owner = geteuid() + 1, .lock_tries = 1};
     char other[256];
 
     (void)state;
@@ -156,8 +159,10 @@ static void test_what_is_no_mailbox(void **state)
 
 static void test_locked(void **state)
 {
-    struct mailbox_file file = {.path = in_dir("box"), .owner = geteuid(),
-                                .locks = LOCK_FLOCK, .lock_tries = 1};
+    struct mailbox_file file = {.path = in_dir("box"),
+                                .owner = geteuid(),
+                                .locks = LOCK_FLOCK,
+                                .lock_tries = 1};
     int fd = open(file.path, O_RDWR | O_CREAT, 0600);
     struct stat st;
 
@@ -189,7 +194,8 @@ static size_t count_files(const char *path, char name_out[256])
 
 static void test_maildir(void **state)
 {
-    struct maildir box = {.path = in_dir("a"), .hostname = "mx.test", .size_limit = 400};
+    struct maildir box = {
+        .path = in_dir("a"), .hostname = "mx.test", .size_limit = 400};
     int fd = queue_file(content, true);
     struct mailbox_message message = message_of(fd);
     struct strbuf why = STRBUF_INIT, text;

@@ -79,8 +79,8 @@ struct local_delivery {
     struct hash loops;    /* Delivered-To: headers of the message, lower case */
     struct list forwards; /* struct local_forward */
     bool expanded;        /* an alias or .forward file was expanded */
-    bool unfinished; /* some part is deferred */
-    size_t parts;    /* reported, or handed to another agent */
+    bool unfinished;      /* some part is deferred */
+    size_t parts;         /* reported, or handed to another agent */
 };
 
 /* local_report.c: the fate of a part. reason is copied nowhere: keep it alive. */

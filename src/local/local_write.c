@@ -234,7 +234,8 @@ enum mailbox_result local_write(struct local_delivery *ld,
                                 .lock_tries = (unsigned)cfg->deliver_lock_attempts,
                                 .lock_wait_s = cfg->deliver_lock_delay,
                                 .size_limit = box->size_limit,
-                                .biff_user = box->spool && cfg->biff ? user->name : NULL};
+                                .biff_user =
+                                    box->spool && cfg->biff ? user->name : NULL};
     struct maildir dir = {
         .path = arena_printf(ld->arena, "%.*s", (int)strlen(box->path) - 1, box->path),
         .hostname = cfg->myhostname,

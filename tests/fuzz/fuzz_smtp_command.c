@@ -120,7 +120,8 @@ static void check_replies(int fd)
         struct span line = span_cut(&rest, '\n');
 
         if (line.len < 5 || !span_all_digits(span_first(line, 3)) ||
-            (line.ptr[3] != ' ' && line.ptr[3] != '-') || line.ptr[line.len - 1] != '\r')
+            (line.ptr[3] != ' ' && line.ptr[3] != '-') ||
+            line.ptr[line.len - 1] != '\r')
             panic("malformed reply: %.*s", SPAN_ARG(line));
     }
 }
