@@ -216,15 +216,13 @@ static void put_status_part(struct report *r)
 {
     struct bounce_message *msg = r->msg;
     const struct config *cfg = msg->bs->cfg;
-    struct strbuf envid = STRBUF_INIT, decoded = STRBUF_INIT;
+    struct strbuf envid = STRBUF_INIT;
 
     begin_part(r, "Delivery report", "message/delivery-status");
     post_mail_line(r->pm, SPAN_EMPTY);
     post_mail_linef(r->pm, "Reporting-MTA: dns; %s", cfg->myhostname);
     if (*msg->env.envelope_id) {
-        if (!xtext_decode(&decoded, span_str(msg->env.envelope_id)))
-            strbuf_add_str(&decoded, msg->env.envelope_id);
-        escape_printable(&envid, strbuf_span(&decoded), '?', true);
+        escape_printable(&envid, span_str(msg->env.envelope_id), '?', true);
         post_mail_linef(r->pm, "Original-Envelope-Id: %s", envid.ptr);
     }
     post_mail_linef(r->pm, "X-%s-Queue-ID: %s", cfg->mail_name, msg->queue_id);
@@ -235,7 +233,6 @@ static void put_status_part(struct report *r)
             put_recipient_report(r, &msg->entries[i]);
     post_mail_line(r->pm, SPAN_EMPTY);
     strbuf_free(&envid);
-    strbuf_free(&decoded);
 }
 
 static bool headers_only(const struct report *r)

@@ -30,15 +30,15 @@ static const char *address_text(struct transaction *t, const char *address)
     return text;
 }
 
-/* The queue file has it as xtext. From elsewhere it might not be. */
 static void add_envid(struct stream *out, const char *envid)
 {
-    bool fit = *envid;
+    struct strbuf sb = STRBUF_INIT;
 
-    for (const char *p = envid; fit && *p; p++)
-        fit = *p > ' ' && *p < 127;
-    if (fit)
-        stream_printf(out, " ENVID=%s", envid);
+    if (*envid) {
+        xtext_encode(&sb, span_str(envid));
+        stream_printf(out, " ENVID=%s", sb.ptr);
+    }
+    strbuf_free(&sb);
 }
 
 static void send_mail(struct transaction *t)

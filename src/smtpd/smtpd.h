@@ -82,7 +82,7 @@ struct smtpd_transaction {
     int64_t rcpt_overshoot; /* refused for smtpd_recipient_limit */
     int64_t declared_size;  /* SIZE=, 0: none */
     const char *encoding;   /* "7bit", "8bit" or "" */
-    const char *envid;      /* xtext as sent, "" none */
+    const char *envid;      /* decoded from xtext, "" none */
     int dsn_ret;            /* enum dsn_ret, 0 none */
     bool smtputf8;
     bool bare_lf;                /* seen in content */
