@@ -33,7 +33,9 @@ struct table_type {
     bool buildable, updatable;
     bool thread_safe; /* BLOCKS: lookups may run in parallel */
 
-    /* table->name, mode and flags are set. On false close is called too. */
+    /* table->name, mode and flags are set. On false close is called too. From open,
+     * lookup and update that succeed, a text in err is a warning for the log; it is
+     * empty before the call. */
     bool (*open)(struct table *table, struct err *err);
     void (*close)(struct table *table);
     /* Append the value to the empty strbuf. BLOCKS: runs on a worker thread and touches
