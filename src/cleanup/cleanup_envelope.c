@@ -122,6 +122,8 @@ static void store_attr(struct cleanup_msg *msg, const char *name, struct span va
     if (text && text->file_attr)
         *envelope_text_slot(&msg->env, text) = arena_span_str(msg->arena, value);
     note_number(msg, span_str(name), value);
+    if (strcmp(name, "trace_flags") == 0)
+        msg->env.trace_offset = cleanup_out_offset(msg->out);
     rec_add_attr(&msg->out->buf, name, value);
 }
 

@@ -1,8 +1,8 @@
 #include "cleanup/cleanup.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "global/trigger.h"
 #include "util/ipc.h"
 #include "util/msg.h"
 
@@ -19,26 +19,13 @@ struct cleanup_notifier {
     bool scan_wanted, scan_fiber_runs;
 };
 
-static bool send_trigger(const struct cleanup_notifier *nf)
-{
-    bool ok;
-    int fd;
-
-    if (net_connect_unix(nf->path, loop_deadline(CALL_TIMEOUT_MS), &fd) !=
-        NET_CONNECTED)
-        return false;
-    ok = write(fd, "I", 1) == 1;
-    close(fd);
-    return ok;
-}
-
 static void scan_fiber(void *arg)
 {
     struct cleanup_notifier *nf = arg;
 
     while (nf->scan_wanted && fiber_sleep(SETTLE_MS) != WAIT_CANCELLED) {
         nf->scan_wanted = false;
-        if (send_trigger(nf))
+        if (trigger_send(nf->path, "I", CALL_TIMEOUT_MS / 1000))
             continue;
         nf->scan_wanted = true;
         if (fiber_sleep(RETRY_MS) == WAIT_CANCELLED)

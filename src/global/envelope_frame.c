@@ -14,6 +14,7 @@ static const struct {
         {"rcpt_count", offsetof(struct envelope, rcpt_count)},
         {"warn_time", offsetof(struct envelope, warn_time)},
         {"warn_offset", offsetof(struct envelope, warn_offset)},
+        {"trace_offset", offsetof(struct envelope, trace_offset)},
         {"next_rcpt_offset", offsetof(struct envelope, next_rcpt_offset)},
 },
   numbers_int[] = {

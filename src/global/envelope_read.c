@@ -104,6 +104,8 @@ static bool number_attr(struct reading *rd, struct span name, struct span value)
         parsed = number(value, number_attrs[i].max);
         if (parsed < 0)
             parsed = 0;
+        if (slot == (char *)&rd->env->trace_flags)
+            rd->env->trace_offset = rd->file.offset;
         if (number_attrs[i].is_int)
             *(int *)(void *)slot = (int)parsed;
         else

@@ -24,7 +24,7 @@ void start_options(struct master *master, int argc, char **argv)
     int64_t seconds;
     int option;
 
-    while ((option = getopt(argc, argv, "c:Dde:istvw")) != -1) {
+    while ((option = getopt(argc, argv, "+c:Dde:istvw")) != -1) {
         switch (option) {
         case 'c':
             if (setenv("MAIL_CONFIG", optarg, 1) < 0)

@@ -73,7 +73,7 @@ int main(int argc, char **argv)
 
     msg_init("postkick");
     signal(SIGPIPE, SIG_IGN);
-    while ((option = getopt(argc, argv, "c:v")) != -1) {
+    while ((option = getopt(argc, argv, "+c:v")) != -1) {
         if (option == 'c')
             source.dir = optarg;
         else if (option == 'v')

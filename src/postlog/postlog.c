@@ -66,7 +66,7 @@ int main(int argc, char **argv)
 
     msg_init("postlog");
     signal(SIGPIPE, SIG_IGN);
-    while ((option = getopt(argc, argv, "c:ip:t:v")) != -1) {
+    while ((option = getopt(argc, argv, "+c:ip:t:v")) != -1) {
         switch (option) {
         case 'c':
             source.dir = optarg;

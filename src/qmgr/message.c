@@ -100,8 +100,13 @@ static void check_logs(struct message *msg)
     msg->bounced = access(path, F_OK) == 0;
     queue_path(q, QUEUE_TRACE, msg->id, path);
     msg->traced = access(path, F_OK) == 0;
-    /* The defer log is about the attempt before: it starts anew. */
-    queue_remove(q, QUEUE_DEFER, msg->id);
+    /* The defer log is about the attempt before, and starts anew: but with no further
+     * attempt its reasons are the last ones. */
+    queue_path(q, QUEUE_DEFER, msg->id, path);
+    if (msg->expire && access(path, F_OK) == 0)
+        msg->incomplete = true;
+    else
+        queue_remove(q, QUEUE_DEFER, msg->id);
 }
 
 /* Try again later: nothing was learned about its recipients. */
@@ -216,7 +221,12 @@ bool message_admit(struct qmgr *qm, const char *from_queue, const char *id,
     batch = arena_alloc(msg->arena, sizeof *batch);
     batch->message = msg;
     batch->arena = msg->arena;
-    queue_batch(msg, batch);
+    if (msg->expire && msg->incomplete) {
+        msg->env.next_rcpt_offset = 0;
+        msg->reading = false;
+    } else {
+        queue_batch(msg, batch);
+    }
     end_if_done(msg);
     return true;
 }
@@ -290,6 +300,22 @@ static void expire(struct message *msg)
         msg->incomplete = false;
 }
 
+/* A report that was asked for is about the first attempt only. */
+static void cancel_trace(struct message *msg)
+{
+    char killed = REC_KILLED;
+    int fd;
+
+    if (!msg->attempt_flags || msg->env.trace_offset <= 0)
+        return;
+    fd = queue_open(&msg->qm->queue, QUEUE_ACTIVE, msg->id, O_RDWR);
+    if (fd < 0)
+        return;
+    if (pwrite(fd, &killed, 1, msg->env.trace_offset) != 1)
+        msg_warn("%s: cannot cancel further reports: %s", msg->id, strerror(errno));
+    close(fd);
+}
+
 static void send_notifications(struct message *msg)
 {
     struct qmgr *qm = msg->qm;
@@ -298,9 +324,12 @@ static void send_notifications(struct message *msg)
         !bounce_notify(qm->bounce, qm->cfg->bounce_service_name, BOUNCE_FLUSH,
                        BOUNCE_FLAG_CLEAN, QUEUE_ACTIVE, msg->id, &msg->env))
         msg->incomplete = true;
-    if (msg->traced &&
-        !bounce_notify(qm->bounce, qm->cfg->trace_service_name, BOUNCE_TRACE,
-                       BOUNCE_FLAG_CLEAN, QUEUE_ACTIVE, msg->id, &msg->env))
+    if (!msg->traced)
+        return;
+    if (bounce_notify(qm->bounce, qm->cfg->trace_service_name, BOUNCE_TRACE,
+                      BOUNCE_FLAG_CLEAN, QUEUE_ACTIVE, msg->id, &msg->env))
+        cancel_trace(msg);
+    else
         msg->incomplete = true;
 }
 

@@ -119,6 +119,13 @@ static void give_up(struct search *search)
 
 void route_find_all(struct message *msg, struct arena *arena, struct route *routes)
 {
+    if (msg->expire) {
+        for (size_t i = 0; i < msg->env.rcpt_len; i++) {
+            routes[i].address = msg->env.rcpts[i].address;
+            route_to_retry(&routes[i], "4.7.0 message is administratively expired");
+        }
+        return;
+    }
     struct search *search = xcalloc(1, sizeof *search);
     size_t count = msg->env.rcpt_len;
 

@@ -208,6 +208,26 @@ def test_status_report(like_peer, server, option):
     like_peer(scenario, RELAY)
 
 
+def test_status_report_only_once(like_peer, sink):
+    """Of the attempts of "sendmail -v" the first is reported."""
+    closed = [True]
+    server = sink("127.0.0.2", 25, replies={
+        "RCPT": lambda _, arg: "450 4.2.0 later" if closed[0] and "slow" in arg else None})
+
+    def scenario(m):
+        before = len(server.messages)
+        closed[0] = True
+        m.sendmail("-v", "-f", "a@client.test", "slow@far.test", input=MESSAGE)
+        m.wait_queue(lambda files: [f.queue for f in files] == ["deferred"])
+        server.wait(before + 1)
+        closed[0] = False
+        m.flush()
+        server.wait(before + 2)
+        m.wait_empty()
+        return [r.recipients for r in server.messages[before:]]
+    like_peer(scenario, RELAY)
+
+
 TEMPLATE = """# comment
 failure_template = <<EOF
 Charset: utf-8

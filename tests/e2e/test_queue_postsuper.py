@@ -104,17 +104,30 @@ def test_requeued_mail_is_picked_up_now(gatepost, sink):
     assert m.wait_log("status=sent").qid != file.qid
 
 
-def test_expired_mail_comes_back(mta, sink):
-    sink("127.0.0.2", 25, replies={"RCPT": ["450 4.2.0 later"] * 9})
-    m = mta({"relayhost": "[127.0.0.2]:25", "soft_bounce": "no"})
-    m.sendmail("-f", "s@far.test", "a@far.test", input="Subject: x\n\nhi\n")
-    m.wait_log("status=deferred")
-    m.wait_queue(lambda files: any(f.queue == "deferred" for f in files))
-    (file,) = m.queue("deferred")
-    m.run("postsuper", "-h", file.qid)
-    m.run("postsuper", "-f", file.qid)
-    m.flush()
-    m.wait_log(f"{file.qid}: from=<s@far.test>, status=force-expired, returned to sender")
+@pytest.mark.parametrize("tried", [True, False], ids=["tried", "never tried"])
+def test_expired_mail_comes_back(like_peer, sink, tried):
+    """No further attempt: the last reasons go back, or that somebody wanted it so."""
+    server = sink("127.0.0.2", 25, replies={
+        "RCPT": lambda _, argument: "450 4.2.0 later" if "<s@" not in argument else None})
+
+    def scenario(m):
+        before = len(server.messages)
+        with m.smtp() as client:
+            client.mail("s@far.test", ["a@far.test", "b@far.test"], "Subject: x\n\nhi\n")
+            client.quit()
+        m.wait_queue(lambda files: [f.queue for f in files] == ["deferred" if tried else "hold"])
+        (file,) = m.queue("deferred", "hold")
+        m.run("postsuper", "-h", file.qid)
+        m.run("postsuper", "-f", file.qid)
+        m.flush()
+        m.wait_log(f"{file.qid}: from=<s@far.test>, status=force-expired, returned to sender")
+        (report,) = server.wait(before + 1)[before:]
+        m.wait_empty()
+        return (report.recipients, sorted(re.findall(r"(?m)^(?:Final|Diag|Status).*", report.text)),
+                [row for row in m.normal_log() if "status=" in row and "queued as" not in row])
+
+    hold = {} if tried else {"smtpd_recipient_restrictions": "check_client_access static:hold"}
+    like_peer(scenario, {"relayhost": "[127.0.0.2]:25", **hold})
 
 
 # -- names that do not fit their inodes --------------------------------------------------
