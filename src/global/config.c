@@ -233,21 +233,75 @@ static bool check_patterned(struct config *cfg, const struct setting *setting,
     return config_parse_number(pattern, setting->name, text, &number, err);
 }
 
+/* A bad setting ends the loading, or is reported. */
+static bool survives(struct config *cfg, const char *name, struct err *err)
+{
+    struct config_store *store = cfg->store;
+
+    config_locate(cfg, name, err);
+    if (!store->report)
+        return false;
+    store->report(store->report_arg, store->culprit, err->text);
+    store->located = false;
+    return true;
+}
+
+/* What stands in for a value that cannot be used. */
+static void fill_default(struct config *cfg, const struct param_row *row)
+{
+    void *field = (char *)cfg + row->offset;
+    const char *text = row->text && row->kind != PARAM_RAW
+                           ? config_expand(cfg, cfg->arena, row->text, &(struct err){0})
+                           : row->text;
+    int64_t number = row->number;
+
+    cfg->store->located = false;
+    if (row->kind == PARAM_STR || row->kind == PARAM_RAW) {
+        *(const char **)field = text ? text : "";
+        return;
+    }
+    if (text)
+        config_parse_number(row, row->name, text, &number, &(struct err){0});
+    if (row->kind == PARAM_BOOL)
+        *(bool *)field = number != 0;
+    else
+        *(int64_t *)field = number;
+}
+
+static bool fill_fields(struct config *cfg, struct err *err)
+{
+    for (size_t i = 0; i < param_count; i++) {
+        if (fill_field(cfg, &param_table[i], err))
+            continue;
+        if (!survives(cfg, param_table[i].name, err))
+            return false;
+        fill_default(cfg, &param_table[i]);
+    }
+    return true;
+}
+
 static bool fill(struct config *cfg, struct err *err)
 {
     struct hash *settings = &cfg->store->settings;
 
-    for (size_t i = 0; i < param_count; i++)
-        if (!fill_field(cfg, &param_table[i], err))
-            return config_locate(cfg, param_table[i].name, err);
+    if (!fill_fields(cfg, err))
+        return false;
     for (struct hash_node *node = hash_next(settings, NULL); node;
          node = hash_next(settings, node)) {
         const struct setting *setting = hash_entry(node, struct setting, node);
 
-        if (!check_patterned(cfg, setting, err))
-            return config_locate(cfg, setting->name, err);
+        if (!check_patterned(cfg, setting, err) && !survives(cfg, setting->name, err))
+            return false;
     }
-    return config_check_values(cfg, err);
+    for (const struct config_value_check *check = config_value_checks; check->name;
+         check++) {
+        if (check->ok(cfg, err))
+            continue;
+        if (!cfg->store->report)
+            return false;
+        cfg->store->report(cfg->store->report_arg, check->name, err->text);
+    }
+    return true;
 }
 
 struct config *config_load(const struct config_source *source, struct err *err)
@@ -261,6 +315,28 @@ struct config *config_load(const struct config_source *source, struct err *err)
         return NULL;
     }
     return cfg;
+}
+
+struct config *config_load_all(const struct config_source *source,
+                               void (*report)(void *arg, const char *name,
+                                              const char *text),
+                               void *arg, struct err *err)
+{
+    struct config *cfg = config_open(source, err);
+
+    if (!cfg)
+        return NULL;
+    cfg->store->report = report;
+    cfg->store->report_arg = arg;
+    fill(cfg, err);
+    return cfg;
+}
+
+int config_line(const struct config *cfg, const char *name)
+{
+    const struct setting *setting = config_setting(cfg, span_str(name));
+
+    return setting ? setting->line : 0;
 }
 
 static const struct param_row *pattern_row(const char *suffix)

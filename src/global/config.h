@@ -51,7 +51,17 @@ struct config *config_load(const struct config_source *source, struct err *err);
 /* main.cf and overrides only: nothing evaluated or checked, no field filled. For
  * postconf, which has to work on configurations that programs refuse. */
 struct config *config_open(const struct config_source *source, struct err *err);
+/* As config_load, but a bad setting does not end it: each goes to report (name: the
+ * parameter at fault; text: what is wrong, without file and line), and what cannot be
+ * used counts as its built-in default. NULL with err only when main.cf cannot be read.
+ * For programs that have to find every error, or to work in spite of them. */
+struct config *config_load_all(const struct config_source *source,
+                               void (*report)(void *arg, const char *name,
+                                              const char *text),
+                               void *arg, struct err *err);
 void config_free(struct config *cfg);
+/* Line of main.cf where the setting in force stands; 0: it does not come from there. */
+int config_line(const struct config *cfg, const char *name);
 
 /* Expanded value of any parameter: built-in, patterned or user-defined. NULL when
  * undefined. Lives as long as cfg. */

@@ -62,6 +62,9 @@ bool config_locate(struct config *cfg, const char *name, struct err *err)
     if (cfg->store->located)
         return false;
     cfg->store->located = true;
+    cfg->store->culprit = name;
+    if (cfg->store->report)
+        return false;
     if (!setting)
         return err_prefix(err, "parameter %s", name);
     if (setting->line)

@@ -259,7 +259,7 @@ static bool hostname_ok(const char *name)
     return true;
 }
 
-static bool check_protocols(const struct config *cfg, struct err *err)
+static bool check_protocols(struct config *cfg, struct err *err)
 {
     static const char *const known[] = {"all", "ipv4", "ipv6"};
     struct span rest = span_str(cfg->inet_protocols), token;
@@ -301,19 +301,35 @@ static bool read_myorigin(struct config *cfg, struct err *err)
                                cfg->store->path, cfg->myorigin);
 }
 
-bool config_check_values(struct config *cfg, struct err *err)
+static bool check_host(struct config *cfg, const char *name, const char *value,
+                       struct err *err)
 {
-    const char *const hosts[][2] = {{"myhostname", cfg->myhostname},
-                                    {"mydomain", cfg->mydomain}};
+    return hostname_ok(value) ||
+           err_set(err, "file %s: parameter %s: bad parameter value: %s",
+                   cfg->store->path, name, value);
+}
+
+static bool check_myhostname(struct config *cfg, struct err *err)
+{
+    return check_host(cfg, "myhostname", cfg->myhostname, err);
+}
+
+static bool check_mydomain(struct config *cfg, struct err *err)
+{
+    return check_host(cfg, "mydomain", cfg->mydomain, err);
+}
+
+static bool check_level(struct config *cfg, struct err *err)
+{
     struct span level = span_str(cfg->compatibility_level);
     int order;
 
-    for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
-        if (!hostname_ok(hosts[i][1]))
-            return err_set(err, "file %s: parameter %s: bad parameter value: %s",
-                           cfg->store->path, hosts[i][0], hosts[i][1]);
-    if (!macro_level_compare(level, level, &order, err))
-        return err_prefix(err, "file %s: parameter compatibility_level",
-                          cfg->store->path);
-    return check_protocols(cfg, err) && read_myorigin(cfg, err);
+    return macro_level_compare(level, level, &order, err) ||
+           err_prefix(err, "file %s: parameter compatibility_level", cfg->store->path);
 }
+
+const struct config_value_check config_value_checks[] = {
+    {"myhostname", check_myhostname},     {"mydomain", check_mydomain},
+    {"compatibility_level", check_level}, {"inet_protocols", check_protocols},
+    {"myorigin", read_myorigin},          {NULL, NULL},
+};

@@ -24,8 +24,11 @@ struct config_store {
     struct setting *builtin[PARAM_COUNT]; /* the setting of that row, or NULL */
     const char *value[PARAM_COUNT];       /* expanded text, or NULL: not yet */
     bool busy[PARAM_COUNT];
-    const char *path; /* of main.cf */
-    bool located;     /* the error in hand has its place */
+    const char *path;    /* of main.cf */
+    bool located;        /* the error in hand has its place */
+    const char *culprit; /* reports: the name at fault */
+    void (*report)(void *arg, const char *name, const char *text); /* or NULL */
+    void *report_arg;
 };
 
 /* Empty configuration with defaults only: no main.cf, no fields filled. */
@@ -36,6 +39,10 @@ const struct setting *config_setting(const struct config *cfg, struct span name)
 /* Text of main.cf; file is for messages. False with err: "file, line N: ...". */
 bool config_parse(struct config *cfg, const char *file, struct span text,
                   struct err *err);
+
+/* "name = value" apart. False: *why_out says what is missing. */
+bool config_split_line(struct span line, struct span *name_out, struct span *value_out,
+                       const char **why_out);
 
 /* Text as written or the default as postconf -d shows it, unexpanded. Computed
  * defaults are worked out. NULL with err if that fails. */
@@ -58,8 +65,12 @@ const char *config_host_default(struct config *cfg, const struct param_row *row,
 /* "127.0.0.0/8 [::1]/128" by style "class", "subnet" or "host". */
 const char *config_host_networks(struct config *cfg, const char *style,
                                  struct err *err);
-/* Values that types cannot describe: hostnames, compatibility level, ... */
-bool config_check_values(struct config *cfg, struct err *err);
+/* Values that types cannot describe: hostnames, compatibility level, ... Ends with a
+ * name of NULL. */
+extern const struct config_value_check {
+    const char *name;
+    bool (*ok)(struct config *cfg, struct err *err);
+} config_value_checks[];
 
 /* One value of a numerical or boolean parameter. Text without file and line. */
 bool config_parse_number(const struct param_row *row, const char *name,

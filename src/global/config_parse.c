@@ -3,22 +3,36 @@
 #include "table/source.h"
 #include "util/msg.h"
 
-static bool parse_line(struct config *cfg, const char *file, struct span line,
-                       int number, struct err *err)
+bool config_split_line(struct span line, struct span *name_out, struct span *value_out,
+                       const char **why_out)
 {
     size_t len = 0;
     struct span value;
 
     while (len < line.len && line.ptr[len] != '=' && !ascii_space(line.ptr[len]))
         len++;
+    *why_out = "missing attribute name";
     if (!len)
-        return err_set(err, "%s, line %d: missing attribute name: \"%.*s\"", file,
-                       number, SPAN_ARG(line));
+        return false;
+    *why_out = "missing '=' after attribute name";
     value = span_ltrim(span_skip(line, len));
     if (!value.len || value.ptr[0] != '=')
-        return err_set(err, "%s, line %d: missing '=' after attribute name: \"%.*s\"",
-                       file, number, SPAN_ARG(line));
-    config_set(cfg, span_first(line, len), span_trim(span_skip(value, 1)), number);
+        return false;
+    *name_out = span_first(line, len);
+    *value_out = span_trim(span_skip(value, 1));
+    return true;
+}
+
+static bool parse_line(struct config *cfg, const char *file, struct span line,
+                       int number, struct err *err)
+{
+    struct span name, value;
+    const char *why;
+
+    if (!config_split_line(line, &name, &value, &why))
+        return err_set(err, "%s, line %d: %s: \"%.*s\"", file, number, why,
+                       SPAN_ARG(line));
+    config_set(cfg, name, value, number);
     return true;
 }
 

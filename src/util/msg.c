@@ -40,6 +40,8 @@ static struct msg_log {
     bool exiting;
     int fatal_status;
     void (*on_exit)(void);
+    bool (*filter)(void *arg, enum msg_level level, struct span text);
+    void *filter_arg;
     pid_t pid; /* to whom the batch belongs */
     time_t stamp_time;
     struct strbuf batch, stamp, line;
@@ -373,6 +375,9 @@ void msg_line(enum msg_level level, struct span text)
 {
     int saved_errno = errno;
 
+    if (msg_log.filter && level < MSG_FATAL &&
+        !msg_log.filter(msg_log.filter_arg, level, text))
+        return;
     if (msg_log.type == MSG_SINK_STDERR || msg_log.also_stderr)
         write_stderr(level, text);
     if (msg_log.type != MSG_SINK_STDERR) {
@@ -458,6 +463,13 @@ _Noreturn void panic(const char *fmt, ...)
 }
 
 /* -- set-up -- */
+
+void msg_set_filter(bool (*fn)(void *arg, enum msg_level level, struct span text),
+                    void *arg)
+{
+    msg_log.filter = fn;
+    msg_log.filter_arg = arg;
+}
 
 void msg_set_host(const char *name)
 {

@@ -35,6 +35,10 @@ void msg_also_stderr(bool on);
 /* Batch lines until msg_flush (set by the loop while it runs). */
 void msg_set_batching(bool on);
 void msg_flush(void);
+/* See each line below fatal first; false: it goes no further. NULL for none. For
+ * programs that turn the warnings of a library into reports of their own. */
+void msg_set_filter(bool (*fn)(void *arg, enum msg_level level, struct span text),
+                    void *arg);
 /* Called by fatal and panic before exit, at most once; NULL for none. */
 void msg_on_exit(void (*fn)(void));
 /* Exit status of msg_fatal; 1 unless set (sendmail and postqueue need others). */
