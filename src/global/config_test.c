@@ -296,6 +296,37 @@ static void every_field_has_its_default(void **state)
     config_free(cfg);
 }
 
+static void collect(void *arg, const char *name, const char *text)
+{
+    strbuf_addf(arg, "%s: %s\n", name, text);
+}
+
+static void every_error_is_reported(void **state)
+{
+    struct config_source source = {.dir = dir, .program = "postfix"};
+    struct strbuf all = STRBUF_INIT;
+    struct config *cfg;
+    struct err err;
+
+    (void)state;
+    write_main_cf("smtpd_timeout = soon\nmynetworks = ${broken\nmyhostname = -\n"
+                  "header_size_limit = 0\nx_destination_recipient_limit = many\n");
+    cfg = config_load_all(&source, collect, &all, &err);
+    assert_non_null(cfg);
+    assert_non_null(
+        strstr(all.ptr, "smtpd_timeout: parameter smtpd_timeout: bad time"));
+    assert_non_null(strstr(all.ptr, "mynetworks: "));
+    assert_non_null(strstr(all.ptr, "header_size_limit: invalid"));
+    assert_non_null(strstr(all.ptr, "x_destination_recipient_limit: bad numerical"));
+    assert_non_null(strstr(all.ptr, "myhostname: "));
+    assert_int_equal(cfg->smtpd_timeout, 300);
+    assert_int_equal(cfg->header_size_limit, 102400);
+    assert_int_equal(config_line(cfg, "mynetworks"), 2);
+    assert_int_equal(config_line(cfg, "mydomain"), 0);
+    config_free(cfg);
+    strbuf_free(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +342,7 @@ int main(void)
         cmocka_unit_test(a_missing_file_is_named),
         cmocka_unit_test(networks_follow_interfaces),
         cmocka_unit_test(every_field_has_its_default),
+        cmocka_unit_test(every_error_is_reported),
     };
 
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -39,6 +39,8 @@ extern const size_t param_pattern_count;
 
 /* NULL when name is not built in. */
 const struct param_row *param_find(struct span name);
+/* The built-in name that somebody who wrote this one may have meant, or NULL. */
+const char *param_suggest(struct span name);
 /* The pattern whose suffix ends name (with a prefix before it), or NULL. */
 const struct param_row *param_find_pattern(struct span name);
 

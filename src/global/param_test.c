@@ -92,6 +92,16 @@ static void patterns_need_a_prefix(void **state)
     assert_null(param_find_pattern(SPAN_LIT("x_recipient_limits")));
 }
 
+static void typing_errors_are_recognised(void **state)
+{
+    (void)state;
+    assert_string_equal(param_suggest(SPAN_LIT("smtpd_tiemout")), "smtpd_timeout");
+    assert_string_equal(param_suggest(SPAN_LIT("myhostnme")), "myhostname");
+    assert_string_equal(param_suggest(SPAN_LIT("relay_hosts")), "relayhost");
+    assert_null(param_suggest(SPAN_LIT("x")));
+    assert_null(param_suggest(SPAN_LIT("nobody_knows_what_this_is_for")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -99,6 +109,7 @@ int main(void)
         cmocka_unit_test(rows_are_sorted_and_found),
         cmocka_unit_test(constants_are_worked_out),
         cmocka_unit_test(patterns_need_a_prefix),
+        cmocka_unit_test(typing_errors_are_recognised),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
