@@ -7,142 +7,80 @@
 #include "util/file.h"
 #include "util/msg.h"
 
-#define FILE_MAX  (256u * 1024 * 1024)
-#define DEPTH_MAX 100
+#define FILE_MAX   (256u * 1024 * 1024)
+#define SHOWN_TEXT 30 /* of a line in a warning */
 
-enum rule_kind { RULE_RESULT, RULE_IF, RULE_ENDIF };
-
-struct rule {
-    enum rule_kind kind;
-    bool negated;
-    bool plain; /* the result holds no "$" */
-    int line;
-    size_t jump; /* RULE_IF: of its endif */
-    void *pattern;
-    char *result;
-};
-
-struct loader {
-    struct rules *rules;
-    int line;
-    size_t open_if[DEPTH_MAX];
-    size_t depth;
-};
-
-static void complain(const struct loader *ld, const char *what)
+void rules_warn(const struct rules *rules, const char *fmt, ...)
 {
-    msg_warn("%s, line %d: %s", ld->rules->title, ld->line, what);
+    struct strbuf text = STRBUF_INIT;
+    va_list ap;
+
+    va_start(ap, fmt);
+    strbuf_vaddf(&text, fmt, ap);
+    va_end(ap);
+    msg_warn("%s, line %d: %s", rules->title, rules->line, text.ptr);
+    strbuf_free(&text);
 }
 
-static struct rule *add_rule(struct loader *ld, enum rule_kind kind)
+static struct rule *append(struct rules *rules, enum rule_kind kind)
 {
-    struct rules *rules = ld->rules;
-
-    rules->list = xrealloc(rules->list, (rules->count + 1) * sizeof(*rules->list));
+    if (rules->count == rules->room) {
+        rules->room += rules->room / 2 + 8;
+        rules->list = xrealloc(rules->list, rules->room * sizeof(*rules->list));
+    }
     struct rule *rule = &rules->list[rules->count++];
-    *rule = (struct rule){.kind = kind, .line = ld->line};
+    *rule = (struct rule){.kind = (uint8_t)kind, .line = rules->line};
     return rule;
 }
 
-/* "$name", "${name}" or "$(name)" at the start of text, behind the '$'. 0: malformed.
- */
-static size_t scan_macro(struct span text, struct span *name_out)
+struct rule *rules_add(struct rules *rules, bool negated, void *pattern,
+                       struct span result)
 {
-    char close = 0;
-    size_t start = 0, end;
+    struct rule *rule = append(rules, RULE_RESULT);
 
-    if (text.len > 0 && (text.ptr[0] == '{' || text.ptr[0] == '(')) {
-        close = text.ptr[0] == '{' ? '}' : ')';
-        start = 1;
-    }
-    for (end = start; end < text.len; end++)
-        if (close ? text.ptr[end] == close
-                  : !ascii_alnum(text.ptr[end]) && text.ptr[end] != '_')
-            break;
-    *name_out = span_of(text.ptr + start, end - start);
-    if (name_out->len == 0 || (close && end == text.len))
-        return 0;
-    return end + (close != 0);
+    rule->negated = negated;
+    rule->pattern = pattern;
+    rule->result = arena_span_str(rules->arena, result);
+    return rule;
 }
 
-/* Call fn for each piece of a result: literal text, or the number of a group. */
-static bool walk_result(struct span text,
-                        bool (*fn)(void *arg, struct span literal, struct span name),
-                        void *arg)
+/* Until its ENDIF comes, jump of an IF names the IF around it. */
+void rules_add_if(struct rules *rules, bool negated, void *pattern)
 {
-    while (text.len > 0) {
-        ssize_t dollar = span_chr(text, '$');
-        if (dollar != 0) {
-            struct span literal = dollar < 0 ? text : span_first(text, (size_t)dollar);
-            if (!fn(arg, literal, SPAN_EMPTY))
-                return false;
-            text = span_skip(text, literal.len);
-            continue;
-        }
-        text = span_skip(text, 1);
-        if (text.len > 0 && text.ptr[0] == '$') {
-            if (!fn(arg, SPAN_LIT("$"), SPAN_EMPTY))
-                return false;
-            text = span_skip(text, 1);
-            continue;
-        }
-        struct span name;
-        size_t len = scan_macro(text, &name);
-        if (!fn(arg, SPAN_EMPTY, len == 0 ? SPAN_LIT("$") : name))
-            return false;
-        text = span_skip(text, len);
-    }
+    struct rule *rule = append(rules, RULE_IF);
+
+    rule->negated = negated;
+    rule->pattern = pattern;
+    rule->jump = rules->open_if;
+    rules->open_if = rules->count - 1;
+}
+
+bool rules_add_endif(struct rules *rules)
+{
+    if (rules->open_if == RULES_NONE)
+        return false;
+    append(rules, RULE_ENDIF);
+    struct rule *opened = &rules->list[rules->open_if];
+    rules->open_if = opened->jump;
+    opened->jump = rules->count - 1;
     return true;
 }
 
-struct check {
-    const struct loader *ld;
-    size_t group_count;
-    bool negated;
-};
-
-static bool check_piece(void *arg, struct span literal UNUSED, struct span name)
+enum rule_kind rules_keyword(struct span *line)
 {
-    const struct check *check = arg;
-    const struct loader *ld = check->ld;
-    char what[200];
-    uint32_t number;
-    struct span shown = span_first(name, 50);
+    size_t len = 0;
 
-    if (!name.ptr)
-        return true;
-    if (span_eq_str(name, "$"))
-        snprintf(what, sizeof(what), "truncated macro reference");
-    else if (!span_u32(name, &number))
-        snprintf(what, sizeof(what), "non-numeric replacement index \"%.*s\"",
-                 SPAN_ARG(shown));
-    else if (check->negated)
-        snprintf(what, sizeof(what),
-                 "$number found in negative match replacement text");
-    else if (number == 0)
-        snprintf(what, sizeof(what), "out-of-range replacement index \"0\"");
-    else if (number > check->group_count || number >= RULES_MAX_GROUPS)
-        snprintf(what, sizeof(what), "out of range replacement index \"%.*s\"",
-                 SPAN_ARG(shown));
-    else
-        return true;
-    msg_warn("%s, line %d: %s: skipping this rule", ld->rules->title, ld->line, what);
-    return false;
+    while (len < line->len && ascii_alnum(line->ptr[len]))
+        len++;
+    struct span word = span_first(*line, len);
+    bool is_if = span_ieq_str(word, "if");
+    if (!is_if && !span_ieq_str(word, "endif"))
+        return RULE_RESULT;
+    *line = span_ltrim(span_skip(*line, len));
+    return is_if ? RULE_IF : RULE_ENDIF;
 }
 
-static bool result_is_good(const struct loader *ld, struct span result, void *pattern,
-                           bool negated)
-{
-    const struct rule_syntax *syntax = ld->rules->syntax;
-    struct check check = {ld, 0, negated};
-
-    if (!syntax->substitutes)
-        return true;
-    check.group_count = syntax->group_count(pattern);
-    return walk_result(result, check_piece, &check);
-}
-
-static bool take_negations(struct span *rest)
+bool rules_negated(struct span *rest)
 {
     bool negated = false;
 
@@ -153,223 +91,101 @@ static bool take_negations(struct span *rest)
     return negated;
 }
 
-static void *compile(const struct loader *ld, struct span *rest)
-{
-    const struct rule_syntax *syntax = ld->rules->syntax;
-    struct err err;
-    bool unknown = false;
-    void *pattern = syntax->compile(rest, &err, &unknown);
-
-    if (unknown)
-        complain(ld, "ignoring unrecognized request");
-    else if (!pattern)
-        msg_warn("%s, line %d: %s: skipping this rule", ld->rules->title, ld->line,
-                 err.text);
-    return pattern;
-}
-
-static void load_if(struct loader *ld, struct span rest)
-{
-    bool negated = take_negations(&rest);
-    void *pattern = compile(ld, &rest);
-
-    if (!pattern)
-        return;
-    if (ld->depth == DEPTH_MAX) {
-        complain(ld, "IF is nested too deeply: skipping this rule");
-        ld->rules->syntax->discard(pattern);
-        return;
-    }
-    if (span_trim(rest).len > 0)
-        complain(ld, "ignoring extra text after IF statement");
-    ld->open_if[ld->depth++] = ld->rules->count;
-    struct rule *rule = add_rule(ld, RULE_IF);
-    rule->negated = negated;
-    rule->pattern = pattern;
-}
-
-static void load_endif(struct loader *ld, struct span rest)
-{
-    if (ld->depth == 0) {
-        complain(ld, "ignoring ENDIF without matching IF");
-        return;
-    }
-    if (span_trim(rest).len > 0)
-        complain(ld, "ignoring extra text after ENDIF");
-    size_t opened = ld->open_if[--ld->depth];
-    ld->rules->list[opened].jump = ld->rules->count;
-    add_rule(ld, RULE_ENDIF);
-}
-
-static void load_result(struct loader *ld, struct span rest)
-{
-    bool negated = take_negations(&rest);
-    void *pattern = compile(ld, &rest);
-
-    if (!pattern)
-        return;
-    rest = span_trim(rest);
-    bool good = true;
-    if (rest.len == 0 && !ld->rules->syntax->substitutes) {
-        complain(ld, "no lookup result: skipping this rule");
-        good = false;
-    } else if (rest.len == 0) {
-        complain(ld, "no replacement text: using empty string");
-    }
-    if (!good || !result_is_good(ld, rest, pattern, negated)) {
-        ld->rules->syntax->discard(pattern);
-        return;
-    }
-    struct rule *rule = add_rule(ld, RULE_RESULT);
-    rule->negated = negated;
-    rule->pattern = pattern;
-    rule->result = xstrndup(rest.len ? rest.ptr : "", rest.len);
-    rule->plain = !ld->rules->syntax->substitutes || !strchr(rule->result, '$');
-}
-
-static bool keyword(struct span line, const char *word, struct span *rest_out)
-{
-    size_t len = strlen(word);
-
-    if (!span_istarts(line, span_str(word)) ||
-        (line.len > len && ascii_alnum(line.ptr[len])))
-        return false;
-    *rest_out = span_ltrim(span_skip(line, len));
-    return true;
-}
-
-static void load_line(struct loader *ld, struct span line)
-{
-    struct span rest;
-
-    line = span_trim(line);
-    if (keyword(line, "endif", &rest))
-        load_endif(ld, rest);
-    else if (keyword(line, "if", &rest))
-        load_if(ld, rest);
-    else
-        load_result(ld, line);
-}
-
 /* An IF that nothing ends covers what follows it. */
-static void close_open_ifs(struct loader *ld)
+static void close_open_ifs(struct rules *rules)
 {
-    while (ld->depth > 0) {
-        size_t opened = ld->open_if[--ld->depth];
-        msg_warn("%s, line %d: IF has no matching ENDIF", ld->rules->title,
-                 ld->rules->list[opened].line);
-        ld->rules->list[opened].jump = ld->rules->count;
-        add_rule(ld, RULE_ENDIF);
+    while (rules->open_if != RULES_NONE) {
+        rules->line = rules->list[rules->open_if].line;
+        rules_warn(rules, "IF has no matching ENDIF");
+        rules_add_endif(rules);
     }
 }
 
-static bool load_inline(struct loader *ld, struct span text, struct err *err)
+static void load_text(struct rules *rules, struct table *table, rules_line_fn *fn,
+                      struct span text)
 {
-    struct span element;
-
-    if (text.len == 0)
-        return err_set(err, "%s map: empty rule list", ld->rules->syntax->kind);
-    while (table_next_element(&text, &element)) {
-        ld->line++;
-        if (element.ptr[0] != '{' || element.ptr[element.len - 1] != '}' ||
-            element.len < 2)
-            return err_set(err, "%s map: no '{' at start of text in \"%.*s\"",
-                           ld->rules->syntax->kind, SPAN_ARG(element));
-        load_line(ld, span_of(element.ptr + 1, element.len - 2));
-    }
-    return true;
-}
-
-static bool load_file(struct loader *ld, const char *path, struct err *err)
-{
-    struct strbuf text = STRBUF_INIT;
     struct source src;
     struct span line;
-    bool ok = file_read_all(path, FILE_MAX, &text, err);
 
-    if (ok) {
-        source_init(&src, path, strbuf_span(&text));
-        while (source_line(&src, &line)) {
-            ld->line = src.line;
-            load_line(ld, line);
-        }
-        source_free(&src);
+    source_init(&src, table->name, text);
+    while (source_line(&src, &line)) {
+        rules->line = src.line;
+        if (ascii_space(line.ptr[0]))
+            msg_warn("%s: logical line must not start with whitespace: \"%.*s%s\"",
+                     table->name, SPAN_ARG(span_first(line, SHOWN_TEXT)),
+                     line.len > SHOWN_TEXT ? "..." : "");
+        else
+            fn(table, rules, line);
     }
+    source_free(&src);
+    close_open_ifs(rules);
+}
+
+/* The inside of "{ ... }" with balanced braces and nothing behind it. */
+static bool cut_braces(const char *kind, struct span text, struct span *inside_out,
+                       struct err *err)
+{
+    size_t depth = 0, end = 0;
+
+    if (text.len == 0 || text.ptr[0] != '{')
+        return err_set(err, "%s map: no '{' at start of text in \"%.*s\"", kind,
+                       SPAN_ARG(text));
+    do {
+        if (end == text.len)
+            return err_set(err, "%s map: missing '}' in \"%.*s\"", kind,
+                           SPAN_ARG(text));
+        depth += text.ptr[end] == '{';
+        depth -= text.ptr[end] == '}';
+        end++;
+    } while (depth > 0);
+    if (end < text.len)
+        return err_set(err, "%s map: syntax error after '}' in \"%.*s\"", kind,
+                       SPAN_ARG(text));
+    *inside_out = span_trim(span_of(text.ptr + 1, end - 2));
+    return true;
+}
+
+/* "{ { rule }, { rule } }": each rule is a line. */
+static bool inline_text(const char *kind, const char *name, struct strbuf *text,
+                        struct err *err)
+{
+    struct span rest, element, line;
+
+    if (!cut_braces(kind, span_trim(span_str(name)), &rest, err))
+        return false;
+    while (table_next_element(&rest, &element)) {
+        if (!cut_braces(kind, element, &line, err))
+            return false;
+        strbuf_add_span(text, line);
+        strbuf_add_char(text, '\n');
+    }
+    return true;
+}
+
+bool rules_load(struct rules *rules, const char *kind, struct table *table,
+                rules_line_fn *fn, struct err *err)
+{
+    struct strbuf text = STRBUF_INIT;
+    struct strbuf title = STRBUF_INIT;
+
+    strbuf_addf(&title, "%s map %s", kind, table->name);
+    *rules = (struct rules){
+        .title = strbuf_detach(&title), .arena = arena_new(), .open_if = RULES_NONE};
+    bool ok = span_starts(span_ltrim(span_str(table->name)), SPAN_LIT("{"))
+                  ? inline_text(kind, table->name, &text, err)
+                  : file_read_all(table->name, FILE_MAX, &text, err);
+    if (ok)
+        load_text(rules, table, fn, strbuf_span(&text));
     strbuf_free(&text);
     return ok;
 }
 
-bool rules_open(struct rules *rules, const struct rule_syntax *syntax,
-                const struct table *table, struct err *err)
+void rules_free(struct rules *rules, void (*discard)(void *pattern))
 {
-    struct loader ld = {.rules = rules};
-    struct strbuf title = STRBUF_INIT;
-    struct span text;
-
-    rules->syntax = syntax;
-    strbuf_addf(&title, "%s map %s", syntax->kind, table->name);
-    rules->title = strbuf_detach(&title);
-    bool ok = table_inline_text(table, &text) ? load_inline(&ld, text, err)
-                                              : load_file(&ld, table->name, err);
-    if (ok)
-        close_open_ifs(&ld);
-    return ok;
-}
-
-void rules_close(struct rules *rules)
-{
-    for (size_t i = 0; i < rules->count; i++) {
+    for (uint32_t i = 0; discard && i < rules->count; i++)
         if (rules->list[i].pattern)
-            rules->syntax->discard(rules->list[i].pattern);
-        free(rules->list[i].result);
-    }
+            discard(rules->list[i].pattern);
     free(rules->list);
     free(rules->title);
-}
-
-struct expansion {
-    struct strbuf *value;
-    const struct rule_groups *groups;
-};
-
-static bool expand_piece(void *arg, struct span literal, struct span name)
-{
-    struct expansion *ex = arg;
-    uint32_t number;
-
-    strbuf_add_span(ex->value, literal);
-    if (name.ptr && span_u32(name, &number) && number < ex->groups->count)
-        strbuf_add_span(ex->value, ex->groups->group[number]);
-    return true;
-}
-
-enum table_status rules_lookup(struct rules *rules, struct table *table,
-                               struct span key, struct strbuf *value)
-{
-    struct rule_groups groups;
-    struct err err;
-
-    for (size_t i = 0; i < rules->count; i++) {
-        const struct rule *rule = &rules->list[i];
-        if (rule->kind == RULE_ENDIF)
-            continue;
-        groups.count = 0;
-        enum rule_match result =
-            rules->syntax->match(table, rule->pattern, key, &groups, &err);
-        if (result == RULE_MATCH_ERROR)
-            msg_warn("%s, line %d: %s", rules->title, rule->line, err.text);
-        bool matched = result == (rule->negated ? RULE_MATCH_NO : RULE_MATCH_YES);
-        if (rule->kind == RULE_IF) {
-            if (!matched)
-                i = rule->jump;
-        } else if (matched) {
-            struct expansion ex = {value, &groups};
-            if (rule->plain)
-                strbuf_add_str(value, rule->result);
-            else
-                walk_result(span_str(rule->result), expand_piece, &ex);
-            return TABLE_FOUND;
-        }
-    }
-    return TABLE_NOT_FOUND;
+    arena_free(rules->arena);
 }

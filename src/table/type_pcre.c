@@ -1,126 +1,166 @@
-/* pcre: Perl-compatible regular expressions (pcre2, compiled to machine code where
- * that is possible). */
+/* pcre: Perl-compatible regular expressions (pcre2). Patterns that are used more than a
+ * few times are compiled to machine code where that is possible. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdlib.h>
 
 #include "table/rule_pattern.h"
-#include "table/rules.h"
 
-/* Enough for sane patterns; a hostile subject runs into these, not into the CPU. */
-#define MATCH_LIMIT   1000000
-#define JIT_STACK_MIN (32 * 1024)
-#define JIT_STACK_MAX (512 * 1024)
+/* Enough for sane patterns; a hostile subject runs into these, not into the CPU and
+ * the memory. The library's own limit of matching is the same. */
+#define MATCH_LIMIT    10000000
+#define HEAP_LIMIT_KIB (64 * 1024)
+#define JIT_STACK_MIN  (32 * 1024)
+#define JIT_STACK_MAX  (1024 * 1024)
+#define JIT_AFTER      4 /* runs: less would not repay the compilation */
 
 struct pcre {
-    struct table table;
-    struct rules rules;
+    struct pattern_table patterns;
     pcre2_match_context *context;
     pcre2_jit_stack *stack;
-    pcre2_match_data *data;
+    pcre2_match_data *data; /* for a plain yes or no */
+};
+
+struct pcre_pattern {
+    pcre2_code *code;
+    unsigned runs;
+    bool is_jit;
 };
 
 static const struct {
     char letter;
     uint32_t option;
 } options[] = {
-    {'i', PCRE2_CASELESS}, {'m', PCRE2_MULTILINE},
-    {'s', PCRE2_DOTALL},   {'x', PCRE2_EXTENDED},
-    {'A', PCRE2_ANCHORED}, {'E', PCRE2_DOLLAR_ENDONLY},
-    {'U', PCRE2_UNGREEDY}, {'X', 0}, /* always so in pcre2 */
+    {'i', PCRE2_CASELESS}, {'m', PCRE2_MULTILINE},       {'s', PCRE2_DOTALL},
+    {'x', PCRE2_EXTENDED}, {'A', PCRE2_ANCHORED},        {'E', PCRE2_DOLLAR_ENDONLY},
+    {'U', PCRE2_UNGREEDY}, {'X', 0 /* always so now */},
 };
 
-static bool parse_flags(struct span text, uint32_t *flags_out, struct err *err)
+static bool toggle(const struct rules *rules, char letter, unsigned *flags)
 {
-    *flags_out = PCRE2_CASELESS | PCRE2_DOTALL;
-    for (size_t i = 0; i < text.len; i++) {
-        size_t k = 0;
-        while (k < ARRAY_LEN(options) && options[k].letter != text.ptr[i])
-            k++;
-        if (k == ARRAY_LEN(options))
-            return err_set(err, "unknown PCRE option \"%c\"", text.ptr[i]);
-        *flags_out ^= options[k].option;
-    }
+    size_t i = 0;
+
+    while (i < ARRAY_LEN(options) && options[i].letter != letter)
+        i++;
+    if (i == ARRAY_LEN(options))
+        return false;
+    if (options[i].option == 0)
+        rules_warn(rules, "ignoring obsolete regexp option \"%c\"", letter);
+    *flags ^= options[i].option;
     return true;
 }
 
-static void *compile_text(const char *text, uint32_t flags, struct err *err)
+static void *compile(const char *text, unsigned flags, size_t *groups_out,
+                     struct err *err)
 {
-    int code;
+    int number;
+    uint32_t groups = 0;
     PCRE2_SIZE offset;
     PCRE2_UCHAR message[128];
-    pcre2_code *pattern = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, flags,
-                                        &code, &offset, NULL);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, flags,
+                                     &number, &offset, NULL);
 
-    if (!pattern) {
-        pcre2_get_error_message(code, message, sizeof(message));
+    if (!code) {
+        pcre2_get_error_message(number, message, sizeof(message));
         err_set(err, "error in regex at offset %zu: %s", (size_t)offset,
                 (const char *)message);
         return NULL;
     }
-    pcre2_jit_compile(pattern, PCRE2_JIT_COMPLETE); /* works without, too */
+    pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &groups);
+    *groups_out = groups;
+    struct pcre_pattern *pattern = xcalloc(1, sizeof(*pattern));
+    pattern->code = code;
     return pattern;
 }
 
-static void *pcre_compile(struct span *rest, struct err *err, bool *unknown_out)
+static void discard(void *arg)
 {
-    struct span flag_text;
-    char *text;
-    uint32_t flags;
-    void *pattern = NULL;
+    struct pcre_pattern *pattern = arg;
 
-    if (!rule_pattern_cut(rest, &text, &flag_text, err, unknown_out))
-        return NULL;
-    if (parse_flags(flag_text, &flags, err))
-        pattern = compile_text(text, flags, err);
-    free(text);
-    return pattern;
+    pcre2_code_free(pattern->code);
+    free(pattern);
 }
 
-static void pcre_discard(void *pattern)
+static bool is_readable(unsigned flags)
 {
-    pcre2_code_free(pattern);
+    return (flags & PCRE2_EXTENDED) == 0;
 }
 
-static size_t pcre_group_count(const void *pattern)
+/* The fast entry trusts that the subject is well-formed, so it is not for UTF. */
+static void compile_to_machine_code(struct pcre_pattern *pattern)
 {
-    uint32_t count = 0;
+    uint32_t flags = 0;
+    size_t size = 0;
 
-    pcre2_pattern_info(pattern, PCRE2_INFO_CAPTURECOUNT, &count);
-    return count;
+    pcre2_pattern_info(pattern->code, PCRE2_INFO_ALLOPTIONS, &flags);
+    pattern->is_jit =
+        (flags & PCRE2_UTF) == 0 &&
+        pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE) == 0 &&
+        pcre2_pattern_info(pattern->code, PCRE2_INFO_JITSIZE, &size) == 0 && size > 0;
 }
 
-static enum rule_match pcre_match(struct table *table, void *pattern, struct span key,
-                                  struct rule_groups *groups, struct err *err)
+static int run(struct pcre *pcre, struct pcre_pattern *pattern, struct span key,
+               pcre2_match_data *data)
+{
+    int rc = PCRE2_ERROR_JIT_STACKLIMIT;
+
+    if (pattern->runs <= JIT_AFTER && pattern->runs++ == JIT_AFTER)
+        compile_to_machine_code(pattern);
+    if (pattern->is_jit)
+        rc = pcre2_jit_match(pattern->code, (PCRE2_SPTR)key.ptr, key.len, 0, 0, data,
+                             pcre->context);
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
+        rc = pcre2_match(pattern->code, (PCRE2_SPTR)key.ptr, key.len, 0, PCRE2_NO_JIT,
+                         data, pcre->context);
+    return rc;
+}
+
+static void keep_groups(struct rule_groups *groups, struct span key,
+                        pcre2_match_data *data)
+{
+    size_t count = pcre2_get_ovector_count(data);
+    const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(data);
+
+    rule_groups_reset(groups, count);
+    for (size_t i = 0; i < count; i++)
+        if (ends[2 * i] != PCRE2_UNSET && ends[2 * i] <= ends[2 * i + 1])
+            groups->group[i] =
+                span_of(key.ptr + ends[2 * i], ends[2 * i + 1] - ends[2 * i]);
+}
+
+static enum pattern_match match(struct table *table, void *arg, struct span key,
+                                struct rule_groups *groups, struct err *err)
 {
     struct pcre *pcre = (struct pcre *)table;
-    int rc = pcre2_match(pattern, (PCRE2_SPTR)(key.ptr ? key.ptr : ""), key.len, 0, 0,
-                         pcre->data, pcre->context);
+    struct pcre_pattern *pattern = arg;
+    pcre2_match_data *data =
+        groups ? pcre2_match_data_create_from_pattern(pattern->code, NULL) : NULL;
+    if (groups)
+        rule_groups_reset(groups, 0);
+    int rc = run(pcre, pattern, key, data ? data : pcre->data);
+    enum pattern_match result = rc >= 0 ? PATTERN_YES : PATTERN_NO;
 
-    if (rc == PCRE2_ERROR_NOMATCH)
-        return RULE_MATCH_NO;
-    if (rc < 0) {
+    if (rc < 0 && rc != PCRE2_ERROR_NOMATCH) {
+        result = PATTERN_ERROR;
         pcre2_get_error_message(rc, (PCRE2_UCHAR *)err->text, sizeof(err->text));
-        return RULE_MATCH_ERROR;
+    } else if (rc >= 0 && data) {
+        keep_groups(groups, key, data);
     }
-    const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(pcre->data);
-    /* 0: more groups than fit; those that fit are there. */
-    groups->count = rc == 0 ? RULES_MAX_GROUPS : (size_t)rc;
-    for (size_t i = 0; i < groups->count; i++)
-        groups->group[i] =
-            ends[2 * i] == PCRE2_UNSET || ends[2 * i + 1] < ends[2 * i]
-                ? SPAN_EMPTY
-                : span_of(key.ptr + ends[2 * i], ends[2 * i + 1] - ends[2 * i]);
-    return RULE_MATCH_YES;
+    pcre2_match_data_free(data);
+    return result;
 }
 
-static const struct rule_syntax syntax = {
-    .kind = "pcre",
-    .substitutes = true,
-    .compile = pcre_compile,
-    .discard = pcre_discard,
-    .group_count = pcre_group_count,
-    .match = pcre_match,
+static const struct pattern_kind kind = {
+    .name = "pcre",
+    .unclosed = "ignoring",
+    .zero_index = "out of range",
+    .default_flags = PCRE2_CASELESS | PCRE2_DOTALL,
+    .toggle = toggle,
+    .compile = compile,
+    .discard = discard,
+    .syntax = PATTERN_PCRE,
+    .is_readable = is_readable,
+    .match = match,
 };
 
 static bool pcre_open(struct table *table, struct err *err)
@@ -129,29 +169,24 @@ static bool pcre_open(struct table *table, struct err *err)
 
     pcre->context = pcre2_match_context_create(NULL);
     pcre->stack = pcre2_jit_stack_create(JIT_STACK_MIN, JIT_STACK_MAX, NULL);
-    pcre->data = pcre2_match_data_create(RULES_MAX_GROUPS, NULL);
+    pcre->data = pcre2_match_data_create(1, NULL);
     if (!pcre->context || !pcre->data)
         return err_set(err, "pcre map %s: out of memory", table->name);
     pcre2_set_match_limit(pcre->context, MATCH_LIMIT);
+    pcre2_set_heap_limit(pcre->context, HEAP_LIMIT_KIB);
     if (pcre->stack)
         pcre2_jit_stack_assign(pcre->context, NULL, pcre->stack);
-    return rules_open(&pcre->rules, &syntax, table, err);
+    return pattern_table_open(&pcre->patterns, &kind, err);
 }
 
 static void pcre_close(struct table *table)
 {
     struct pcre *pcre = (struct pcre *)table;
 
-    rules_close(&pcre->rules);
+    pattern_table_close(&pcre->patterns);
     pcre2_match_data_free(pcre->data);
     pcre2_jit_stack_free(pcre->stack);
     pcre2_match_context_free(pcre->context);
-}
-
-static enum table_status pcre_lookup(struct table *table, struct span key,
-                                     struct strbuf *value, struct err *err UNUSED)
-{
-    return rules_lookup(&((struct pcre *)table)->rules, table, key, value);
 }
 
 extern const struct table_type table_type_pcre;
@@ -161,5 +196,5 @@ const struct table_type table_type_pcre = {
     .flags = TABLE_PATTERN,
     .open = pcre_open,
     .close = pcre_close,
-    .lookup = pcre_lookup,
+    .lookup = pattern_table_lookup,
 };

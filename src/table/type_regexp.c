@@ -1,126 +1,114 @@
-/* regexp: POSIX extended regular expressions. */
+/* regexp: POSIX regular expressions. */
 #include <regex.h>
 #include <stdlib.h>
 
 #include "table/rule_pattern.h"
-#include "table/rules.h"
 
-struct regexp {
-    struct table table;
-    struct rules rules;
-};
-
-static bool parse_flags(struct span text, int *flags_out, struct err *err)
+static bool toggle(const struct rules *rules UNUSED, char letter, unsigned *flags)
 {
-    *flags_out = REG_EXTENDED | REG_ICASE;
-    for (size_t i = 0; i < text.len; i++) {
-        switch (text.ptr[i]) {
-        case 'i':
-            *flags_out ^= REG_ICASE;
-            break;
-        case 'm':
-            *flags_out ^= REG_NEWLINE;
-            break;
-        case 'x':
-            *flags_out ^= REG_EXTENDED;
-            break;
-        default:
-            return err_set(err, "unknown regexp option \"%c\"", text.ptr[i]);
-        }
+    switch (letter) {
+    case 'i':
+        *flags ^= REG_ICASE;
+        return true;
+    case 'm':
+        *flags ^= REG_NEWLINE;
+        return true;
+    case 'x':
+        *flags ^= REG_EXTENDED;
+        return true;
+    default:
+        return false;
     }
-    return true;
 }
 
-static void *regexp_compile(struct span *rest, struct err *err, bool *unknown_out)
+static void *compile(const char *text, unsigned flags, size_t *groups_out,
+                     struct err *err)
 {
-    struct span flag_text;
-    char *text;
-    int flags;
-
-    if (!rule_pattern_cut(rest, &text, &flag_text, err, unknown_out))
-        return NULL;
     regex_t *regex = xcalloc(1, sizeof(*regex));
-    int rc = 0;
-    if (!parse_flags(flag_text, &flags, err) ||
-        (rc = regcomp(regex, text, flags)) != 0) {
-        if (rc != 0)
-            regerror(rc, regex, err->text, sizeof(err->text));
-        free(regex);
-        regex = NULL;
+    int rc = regcomp(regex, text, (int)flags);
+
+    if (rc == 0) {
+        *groups_out = regex->re_nsub;
+        return regex;
     }
-    free(text);
-    return regex;
+    regerror(rc, regex, err->text, sizeof(err->text));
+    free(regex);
+    return NULL;
 }
 
-static void regexp_discard(void *pattern)
+static void discard(void *pattern)
 {
     regfree(pattern);
     free(pattern);
 }
 
-static size_t regexp_group_count(const void *pattern)
+static bool is_readable(unsigned flags)
 {
-    return ((const regex_t *)pattern)->re_nsub;
+    return (flags & REG_EXTENDED) != 0;
 }
 
-static enum rule_match regexp_match(struct table *table UNUSED, void *pattern,
-                                    struct span key, struct rule_groups *groups,
-                                    struct err *err)
+static void keep_groups(struct rule_groups *groups, struct span key,
+                        const regmatch_t *match, size_t count)
 {
-    regmatch_t match[RULES_MAX_GROUPS];
-    size_t wanted = regexp_group_count(pattern) + 1;
-    char *text = xstrndup(key.ptr ? key.ptr : "", key.len);
+    rule_groups_reset(groups, count);
+    for (size_t i = 0; i < count; i++)
+        if (match[i].rm_so >= 0)
+            groups->group[i] = span_of(key.ptr + match[i].rm_so,
+                                       (size_t)(match[i].rm_eo - match[i].rm_so));
+}
 
-    if (wanted > RULES_MAX_GROUPS)
-        wanted = RULES_MAX_GROUPS;
-    int rc = regexec(pattern, text, wanted, match, 0);
-    free(text);
-    if (rc == REG_NOMATCH)
-        return RULE_MATCH_NO;
-    if (rc != 0) {
-        regerror(rc, pattern, err->text, sizeof(err->text));
-        return RULE_MATCH_ERROR;
+/* Without groups to fill, the C library gets by with a much faster search. */
+static enum pattern_match match(struct table *table UNUSED, void *pattern,
+                                struct span key, struct rule_groups *groups,
+                                struct err *err)
+{
+    const regex_t *regex = pattern;
+    size_t count = groups ? regex->re_nsub + 1 : 0;
+    regmatch_t *found = groups ? xcalloc(count, sizeof(*found)) : NULL;
+    enum pattern_match result = PATTERN_NO;
+    int rc = regexec(regex, key.ptr, count, found, 0);
+
+    if (rc == 0) {
+        result = PATTERN_YES;
+        if (groups)
+            keep_groups(groups, key, found, count);
+    } else if (rc != REG_NOMATCH) {
+        result = PATTERN_ERROR;
+        regerror(rc, regex, err->text, sizeof(err->text));
     }
-    groups->count = wanted;
-    for (size_t i = 0; i < wanted; i++)
-        groups->group[i] = match[i].rm_so < 0
-                               ? SPAN_EMPTY
-                               : span_of(key.ptr + match[i].rm_so,
-                                         (size_t)(match[i].rm_eo - match[i].rm_so));
-    return RULE_MATCH_YES;
+    free(found);
+    return result;
 }
 
-static const struct rule_syntax syntax = {
-    .kind = "regexp",
-    .substitutes = true,
-    .compile = regexp_compile,
-    .discard = regexp_discard,
-    .group_count = regexp_group_count,
-    .match = regexp_match,
+static const struct pattern_kind kind = {
+    .name = "regexp",
+    .unclosed = "skipping",
+    .zero_index = "out-of-range",
+    .default_flags = REG_EXTENDED | REG_ICASE,
+    .toggle = toggle,
+    .compile = compile,
+    .discard = discard,
+    .syntax = PATTERN_POSIX,
+    .is_readable = is_readable,
+    .match = match,
 };
 
 static bool regexp_open(struct table *table, struct err *err)
 {
-    return rules_open(&((struct regexp *)table)->rules, &syntax, table, err);
+    return pattern_table_open((struct pattern_table *)table, &kind, err);
 }
 
 static void regexp_close(struct table *table)
 {
-    rules_close(&((struct regexp *)table)->rules);
-}
-
-static enum table_status regexp_lookup(struct table *table, struct span key,
-                                       struct strbuf *value, struct err *err UNUSED)
-{
-    return rules_lookup(&((struct regexp *)table)->rules, table, key, value);
+    pattern_table_close((struct pattern_table *)table);
 }
 
 extern const struct table_type table_type_regexp;
 const struct table_type table_type_regexp = {
     .name = "regexp",
-    .size = sizeof(struct regexp),
+    .size = sizeof(struct pattern_table),
     .flags = TABLE_PATTERN,
     .open = regexp_open,
     .close = regexp_close,
-    .lookup = regexp_lookup,
+    .lookup = pattern_table_lookup,
 };
