@@ -285,6 +285,16 @@ static bool is_defined(const struct config_usage *usage, struct span name)
            (node && hash_entry(node, struct usage_name, node)->pattern);
 }
 
+bool config_usage_next_reference(struct span *text, struct span *name_out)
+{
+    return next_reference(text, name_out);
+}
+
+bool config_usage_defined(const struct config_usage *usage, struct span name)
+{
+    return is_defined(usage, name);
+}
+
 static void warn_references(struct config_usage *usage, const char *path,
                             struct span name, struct span value)
 {

@@ -38,6 +38,11 @@ void config_usage_warn_undefined(struct config_usage *usage);
 void config_usage_warn_unused(struct config_usage *usage);
 void config_usage_warn_unused_options(struct config_usage *usage); /* master.cf only */
 
+/* The next name that *text refers to by $name and the like, in whatever branch. */
+bool config_usage_next_reference(struct span *text, struct span *name_out);
+/* Does a reference to that name find something? */
+bool config_usage_defined(const struct config_usage *usage, struct span name);
+
 /* Split the argument of "-o". False: no '='. */
 bool config_usage_split(struct span setting, struct span *name_out,
                         struct span *value_out);
