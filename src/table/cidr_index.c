@@ -2,6 +2,10 @@
 
 #include <stdlib.h>
 
+#define PILE_SHIFT 48
+#define PILES      65536 /* the first two bytes of addresses */
+#define DEAL_FROM  4096  /* fewer networks are simply sorted */
+
 /* Networks nest or are apart, so they cut the addresses into ranges in which the
  * answer is the same; the ranges are found by their start. */
 struct cidr_index {
@@ -121,6 +125,46 @@ static void allocate(struct cidr_index *index, size_t room, bool with_lo)
         index->lo = xrealloc(index->lo, room * sizeof(*index->lo));
 }
 
+/* Sort many networks: much faster when they are first dealt out by their first bytes.
+ */
+static void deal_and_sort(struct cidr_net *nets, size_t count)
+{
+    struct cidr_net *dealt = xcalloc(count, sizeof(*dealt));
+    uint32_t *end = xcalloc(PILES + 1, sizeof(*end));
+
+    for (size_t i = 0; i < count; i++)
+        end[(nets[i].start.hi >> PILE_SHIFT) + 1]++;
+    for (size_t i = 0; i < PILES; i++)
+        end[i + 1] += end[i];
+    for (size_t i = 0; i < count; i++)
+        dealt[end[nets[i].start.hi >> PILE_SHIFT]++] = nets[i];
+    for (size_t i = 0, begin = 0; i < PILES; begin = end[i++])
+        if (end[i] - begin > 1)
+            qsort(dealt + begin, end[i] - begin, sizeof(*dealt), net_cmp);
+    memcpy(nets, dealt, count * sizeof(*nets));
+    free(dealt);
+    free(end);
+}
+
+static bool is_sorted(const struct cidr_net *nets, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (net_cmp(&nets[i - 1], &nets[i]) > 0)
+            return false;
+    return true;
+}
+
+/* Published lists are often in order. */
+static void sort_nets(struct cidr_net *nets, size_t count)
+{
+    if (is_sorted(nets, count))
+        return;
+    if (count >= DEAL_FROM)
+        deal_and_sort(nets, count);
+    else
+        qsort(nets, count, sizeof(*nets), net_cmp);
+}
+
 struct cidr_index *cidr_index_new(struct cidr_net *nets, size_t count)
 {
     if (count == 0)
@@ -131,7 +175,7 @@ struct cidr_index *cidr_index_new(struct cidr_net *nets, size_t count)
     /* A prefix of at most 64 bits ends where lo is all ones; what follows it starts at
      * zero, so lo is not missed. */
     allocate(index, 2 * count, with_lo);
-    qsort(nets, count, sizeof(*nets), net_cmp);
+    sort_nets(nets, count);
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && same_net(&nets[i - 1], &nets[i]))
             continue; /* the first is the lowest */

@@ -82,6 +82,22 @@ static void answers_as_one_by_one(void **unused)
     }
 }
 
+static void many_networks(void **unused)
+{
+    static struct cidr_net nets[6000];
+
+    (void)unused;
+    for (int round = 0; round < 4; round++) {
+        bool v4 = round % 2;
+        for (size_t i = 0; i < ARRAY_LEN(nets); i++) {
+            unsigned len = 8 + (unsigned)(random_bits() % (v4 ? 25 : 121));
+            nets[i] = (struct cidr_net){masked(random_key(v4), len), (uint32_t)i,
+                                        (uint8_t)len};
+        }
+        compare(nets, ARRAY_LEN(nets), v4);
+    }
+}
+
 static void the_ends_of_the_address_space(void **unused)
 {
     const struct cidr_key zero = {0, 0}, last = {UINT64_MAX, UINT64_MAX};
@@ -106,6 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_as_one_by_one),
+        cmocka_unit_test(many_networks),
         cmocka_unit_test(the_ends_of_the_address_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,14 +72,15 @@ static bool parse_bytes(struct span host, int family, uint8_t bytes[16])
 /* Clear the bits behind the prefix; true when there were any. */
 static bool clear_host_bits(struct net_block *block, unsigned bits)
 {
-    bool any = false;
+    uint8_t any = 0;
 
-    for (unsigned i = block->prefix_len; i < bits; i++) {
-        uint8_t bit = (uint8_t)(0x80 >> i % 8);
-        any |= (block->bytes[i / 8] & bit) != 0;
-        block->bytes[i / 8] &= (uint8_t)~bit;
+    for (unsigned i = block->prefix_len / 8; i < bits / 8; i++) {
+        unsigned kept = i == block->prefix_len / 8 ? block->prefix_len % 8 : 0;
+        uint8_t mask = (uint8_t)(0xff >> kept);
+        any |= block->bytes[i] & mask;
+        block->bytes[i] &= (uint8_t)~mask;
     }
-    return any;
+    return any != 0;
 }
 
 static bool parse_block(struct span text, struct net_block *block, struct err *err)
