@@ -31,7 +31,7 @@ WARN     += -Werror
 endif
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -pthread -fno-omit-frame-pointer -fstack-protector-strong \
 	$(WARN) $(SANFLAGS) $(CFLAGS) -Isrc -I$(BUILD)/gen
-LIBS     := -lcares -llmdb -lpcre2-8 -lm -pthread
+LIBS     := -lcares -llmdb -lpcre2-8 -lunistring -lm -pthread
 PYTHON   ?= /usr/bin/python3
 
 # Short build lines; V=1 shows the commands.

@@ -8,82 +8,129 @@
 #include "postmap/postmap.h"
 #include "util/msg.h"
 
+#define POSTMAP_OPTIONS   "+bc:d:fFhijmnNopq:rsuUvw"
+#define POSTALIAS_OPTIONS "+c:d:fijnNopq:rsuvw"
+
 struct options {
     struct postmap pm;
     struct config_source source;
     const char *query, *delete;
-    bool dump, check_utf8_off, replace, ignore;
+    bool dump, check_utf8_off, check_utf8_on, replace, ignore;
 };
 
 static _Noreturn void usage(const struct options *opt)
 {
-    const char *program = opt->source.program;
-
-    msg_fatal("usage: %s [-fFinNoprsuvw] [-c config_dir] [-d key] [-q key] "
-              "[map_type:]file...",
-              program);
+    msg_fatal("usage: %s [-%s] [-c config_dir] [-d key] [-q key] [map_type:]file...",
+              opt->source.program,
+              opt->pm.is_alias ? "Nfijnoprsuvw" : "bfFhijmnNoprsuUvw");
 }
 
-static void only_one(const struct options *opt)
+/* What is done, as far as it decides between options; false: another letter. */
+static bool parse_action(struct options *opt, int option)
 {
-    if (opt->dump + (opt->query != NULL) + (opt->delete != NULL) > 1)
-        msg_fatal("specify only one of -s -q or -d");
+    bool taken = opt->query || opt->delete;
+
+    switch (option) {
+    case 'd':
+    case 'q':
+        if (taken || opt->dump)
+            msg_fatal("specify only one of -s -q or -d");
+        *(option == 'd' ? &opt->delete : &opt->query) = optarg;
+        return true;
+    case 's':
+        if (taken)
+            msg_fatal("specify only one of -s or -q or -d");
+        opt->dump = true;
+        return true;
+    case 'i':
+        opt->pm.incremental = true;
+        return true;
+    case 'r':
+        opt->replace = true;
+        return true;
+    case 'w':
+        opt->ignore = true;
+        return true;
+    default:
+        return false;
+    }
 }
 
-static void parse_option(struct options *opt, int option)
+/* How keys and values are to be taken. */
+static bool parse_form(struct options *opt, int option)
 {
     struct postmap *pm = &opt->pm;
 
     switch (option) {
+    case 'b':
+        return pm->content.body = true;
+    case 'f':
+        pm->flags |= TABLE_NO_FOLD;
+        return true;
+    case 'F':
+        pm->flags |= TABLE_BASE64;
+        return pm->files_as_values = true;
+    case 'h':
+        return pm->content.headers = true;
+    case 'j':
+        return pm->json = true;
+    case 'm':
+        return pm->content.mime = true;
+    case 'n':
+        pm->flags |= TABLE_NO_NUL;
+        return true;
+    case 'N':
+        pm->flags &= ~(unsigned)TABLE_NO_NUL;
+        return true;
+    case 'u':
+        return opt->check_utf8_off = true;
+    case 'U':
+        return opt->check_utf8_on = true;
+    default:
+        return false;
+    }
+}
+
+static void parse_option(struct options *opt, int option)
+{
+    if (parse_action(opt, option) || parse_form(opt, option))
+        return;
+    switch (option) {
     case 'c':
         opt->source.dir = optarg;
         break;
-    case 'd':
-        opt->delete = optarg;
-        break;
-    case 'f':
-        pm->flags |= TABLE_NO_FOLD;
-        break;
-    case 'F':
-        pm->flags |= TABLE_BASE64;
-        pm->files_as_values = true;
-        break;
-    case 'i':
-        pm->incremental = true;
-        break;
-    case 'n':
-        pm->flags |= TABLE_NO_NUL;
-        break;
-    case 'N':
-        pm->flags &= ~(unsigned)TABLE_NO_NUL;
-        break;
     case 'o':
-        pm->keep_root = true;
+        opt->pm.keep_root = true;
         break;
     case 'p':
-        pm->drop_mode = true;
-        break;
-    case 'q':
-        opt->query = optarg;
-        break;
-    case 'r':
-        opt->replace = true;
-        break;
-    case 's':
-        opt->dump = true;
-        break;
-    case 'u':
-        opt->check_utf8_off = true;
+        opt->pm.drop_mode = true;
         break;
     case 'v':
         msg_verbose++;
         break;
-    case 'w':
-        opt->ignore = true;
-        break;
     default:
         usage(opt);
     }
+}
+
+static void check_content_options(struct options *opt)
+{
+    struct content_want *want = &opt->pm.content;
+    bool in_message = want->headers || want->body;
+
+    if (in_message && (!opt->query || strcmp(opt->query, "-") != 0))
+        msg_fatal("specify -b -h or -m only with \"-q -\"");
+    if (want->mime && !in_message)
+        msg_warn("ignoring -m option without -b or -h");
+}
+
+/* Messages may be in any encoding, unless -U says that this is to be looked at. */
+static bool wants_utf8(const struct options *opt)
+{
+    const struct content_want *want = &opt->pm.content;
+
+    return opt->pm.cfg->smtputf8_enable && !opt->check_utf8_off &&
+           (opt->check_utf8_on || (!want->headers && !want->body));
 }
 
 static void finish_options(struct options *opt)
@@ -91,7 +138,7 @@ static void finish_options(struct options *opt)
     struct postmap *pm = &opt->pm;
     struct err err;
 
-    only_one(opt);
+    check_content_options(opt);
     struct config *cfg = config_load(&opt->source, &err);
     if (!cfg)
         msg_fatal("%s", err.text);
@@ -99,12 +146,12 @@ static void finish_options(struct options *opt)
     msg_also_stderr(true);
     pm->cfg = cfg;
     pm->env = mail_table_env(cfg);
-    pm->check_utf8 = cfg->smtputf8_enable && !opt->check_utf8_off;
+    pm->check_utf8 = wants_utf8(opt);
     if (pm->check_utf8)
         pm->flags |= TABLE_UTF8;
-    pm->flags |= opt->replace  ? TABLE_REPLACE_DUP
-                 : opt->ignore ? TABLE_IGNORE_DUP
-                               : TABLE_WARN_DUP;
+    pm->flags |= opt->ignore    ? TABLE_IGNORE_DUP
+                 : opt->replace ? TABLE_REPLACE_DUP
+                                : TABLE_WARN_DUP;
 }
 
 /* A plain file name is of the default type. */
@@ -132,14 +179,17 @@ static void build_all(const struct postmap *pm, char **names)
 
 int main(int argc, char **argv)
 {
-    const char *slash = strrchr(argv[0], '/');
-    const char *self = slash ? slash + 1 : argv[0];
-    struct options opt = {.pm.is_alias = strcmp(self, "postalias") == 0};
+    char *slash = strrchr(argv[0], '/');
+    struct options opt = {0};
     int option, status = 0;
 
+    if (slash)
+        argv[0] = slash + 1; /* getopt speaks under this name */
+    opt.pm.is_alias = strcmp(argv[0], "postalias") == 0;
     opt.source.program = opt.pm.is_alias ? "postalias" : "postmap";
     msg_init(opt.source.program);
-    while ((option = getopt(argc, argv, "c:d:fFinNopq:rsuvw")) != -1)
+    const char *letters = opt.pm.is_alias ? POSTALIAS_OPTIONS : POSTMAP_OPTIONS;
+    while ((option = getopt(argc, argv, letters)) != -1)
         parse_option(&opt, option);
     if (argc == optind)
         usage(&opt);

@@ -3,6 +3,7 @@
 #define POSTMAP_POSTMAP_H
 
 #include "global/config.h"
+#include "postmap/content.h"
 #include "table/table.h"
 
 struct postmap {
@@ -13,8 +14,10 @@ struct postmap {
     bool keep_root;       /* -o */
     bool drop_mode;       /* -p: do not take over the permissions of the source */
     bool files_as_values; /* -F */
+    bool json;            /* -j */
     bool check_utf8;
-    unsigned flags; /* for table_open */
+    struct content_want content; /* -h -b -m: keys are in a message */
+    unsigned flags;              /* for table_open */
 };
 
 /* Fatal exits name the table or file. name: "type:path". */

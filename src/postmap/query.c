@@ -1,8 +1,17 @@
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "postmap/postmap.h"
+#include "table/source.h"
+#include "util/escape.h"
+#include "util/file.h"
 #include "util/msg.h"
+
+#define INPUT_SIZE  ((size_t)64 * 1024)
+#define OUTPUT_SIZE ((size_t)64 * 1024)
+#define KEY_MAX     ((size_t)16 << 20)
+#define MESSAGE_MAX ((size_t)4 << 30)
 
 /* The tables of the command line, opened when first needed. */
 struct tables {
@@ -12,23 +21,43 @@ struct tables {
     size_t count;
     enum table_mode mode;
     struct arena *arena;
+    struct strbuf out; /* not written yet */
+    bool found;        /* anything */
 };
 
 static void tables_init(struct tables *ts, const struct postmap *pm, char **names,
                         enum table_mode mode)
 {
     *ts = (struct tables){.pm = pm, .names = names, .mode = mode, .arena = arena_new()};
+    strbuf_init(&ts->out);
     while (names[ts->count])
         ts->count++;
     ts->open = xcalloc(ts->count, sizeof(*ts->open));
 }
 
-static void tables_free(struct tables *ts)
+static void flush_output(struct tables *ts)
 {
+    if (!file_write_full(STDOUT_FILENO, ts->out.ptr, ts->out.len))
+        msg_fatal("write error on standard output: %s", strerror(errno));
+    strbuf_reset(&ts->out);
+}
+
+static int tables_end(struct tables *ts)
+{
+    flush_output(ts);
     for (size_t i = 0; i < ts->count; i++)
         table_close(ts->open[i]);
     free(ts->open);
     arena_free(ts->arena);
+    strbuf_free(&ts->out);
+    return ts->found ? 0 : 1;
+}
+
+/* What was found so far must be seen in front of the error. */
+static _Noreturn void die(struct tables *ts, const char *text)
+{
+    flush_output(ts);
+    msg_fatal("%s", text);
 }
 
 static struct table *get_table(struct tables *ts, size_t i)
@@ -39,16 +68,30 @@ static struct table *get_table(struct tables *ts, size_t i)
         ts->open[i] =
             table_open(ts->pm->env, ts->names[i], ts->mode, ts->pm->flags, &err);
     if (!ts->open[i])
-        msg_fatal("%s", err.text);
+        die(ts, err.text);
     return ts->open[i];
 }
 
-static _Noreturn void die(const struct table *table, const char *what,
-                          const struct err *err)
+static _Noreturn void die_of(struct tables *ts, const struct table *table,
+                             const char *what, const struct err *err)
 {
-    if (err->text[0])
-        msg_fatal("table %s: %s error: %s", table_name(table), what, err->text);
-    msg_fatal("table %s: %s error", table_name(table), what);
+    struct err all;
+
+    err_set(&all, "table %s: %s error%s%s", table_name(table), what,
+            err->text[0] ? ": " : "", err->text);
+    die(ts, all.text);
+}
+
+static void warn_of_empty(const struct table *table, struct span key)
+{
+    struct strbuf shown = STRBUF_INIT;
+
+    escape_printable(&shown, key, '?', true);
+    msg_warn("table %s: key %s: empty string result is not allowed", table_name(table),
+             shown.ptr);
+    msg_warn("table %s should return NO RESULT in case of NOT FOUND",
+             table_name(table));
+    strbuf_free(&shown);
 }
 
 static const char *find(struct tables *ts, struct span key)
@@ -62,98 +105,155 @@ static const char *find(struct tables *ts, struct span key)
         switch (table_lookup(table, key, ts->arena, &value, &err)) {
         case TABLE_FOUND:
             if (!value[0])
-                msg_warn("table %s should return NO RESULT in case of NOT FOUND",
-                         table_name(table));
+                warn_of_empty(table, key);
             return value;
         case TABLE_NOT_FOUND:
             break;
         case TABLE_RETRY:
         case TABLE_BROKEN:
-            die(table, "query", &err);
+            die_of(ts, table, "query", &err);
         }
     }
     return NULL;
 }
 
-/* Next line of standard input without its end; false at the end. */
-static bool read_key(char **buf, size_t *size, struct span *key_out)
-{
-    ssize_t len = getline(buf, size, stdin);
+/* -- output -- */
 
-    if (len < 0)
-        return false;
-    *key_out = span_rtrim(span_of(*buf, (size_t)len));
-    return true;
+static void put_json(struct strbuf *out, struct span key, struct span value)
+{
+    strbuf_add_str(out, "{\"key\": ");
+    json_string(out, key);
+    strbuf_add_str(out, ", \"value\": ");
+    json_string(out, value);
+    strbuf_add_str(out, "}\n");
 }
 
-static bool query_stdin(struct tables *ts)
+static void put_pair(struct tables *ts, struct span key, struct span value)
 {
-    char *buf = NULL;
-    size_t size = 0;
-    struct span key;
-    bool found = false;
+    struct strbuf *out = &ts->out;
 
-    while (read_key(&buf, &size, &key)) {
-        const char *value = find(ts, key);
-        if (value)
-            printf("%.*s\t%s\n", SPAN_ARG(key), value);
-        found |= value != NULL;
+    if (ts->pm->json) {
+        put_json(out, key, value);
+    } else {
+        strbuf_add_span(out, key);
+        strbuf_add_str(out, ts->pm->is_alias ? ":\t" : "\t");
+        strbuf_add_span(out, value);
+        strbuf_add_char(out, '\n');
     }
-    free(buf);
-    return found;
+    if (out->len >= OUTPUT_SIZE)
+        flush_output(ts);
 }
 
-static int finish_output(bool found)
+static void put_value(struct tables *ts, struct span key, struct span value)
 {
-    if (fflush(stdout) != 0)
-        msg_fatal("write error on standard output");
-    return found ? 0 : 1;
+    if (ts->pm->json) {
+        put_json(&ts->out, key, value);
+    } else {
+        strbuf_add_span(&ts->out, value);
+        strbuf_add_char(&ts->out, '\n');
+    }
+}
+
+/* -- keys from standard input -- */
+
+static void each_line(struct strbuf *input, bool at_end,
+                      void (*use)(struct tables *ts, struct span key),
+                      struct tables *ts)
+{
+    struct span rest = strbuf_span(input);
+
+    while (rest.len > 0) {
+        const char *end = memchr(rest.ptr, '\n', rest.len);
+        if (!end && !at_end)
+            break;
+        size_t len = end ? (size_t)(end - rest.ptr) : rest.len;
+        const char *nul = memchr(rest.ptr, '\0', len);
+        use(ts, span_first(rest, nul ? (size_t)(nul - rest.ptr) : len));
+        rest = span_skip(rest, end ? len + 1 : len);
+    }
+    strbuf_consume(input, input->len - rest.len);
+}
+
+/* Whoever writes keys through a pipe gets the answers so far before the next read. */
+static void each_stdin_key(struct tables *ts,
+                           void (*use)(struct tables *ts, struct span key))
+{
+    struct strbuf input = STRBUF_INIT;
+    ssize_t count;
+
+    do {
+        flush_output(ts);
+        strbuf_reserve(&input, INPUT_SIZE);
+        count = read(STDIN_FILENO, input.ptr + input.len, INPUT_SIZE);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            msg_fatal("read stdin: %s", strerror(errno));
+        input.len += (size_t)count;
+        input.ptr[input.len] = '\0';
+        each_line(&input, count == 0, use, ts);
+        if (input.len > KEY_MAX)
+            msg_fatal("read stdin: a line is longer than %zu bytes", KEY_MAX);
+    } while (count != 0);
+    strbuf_free(&input);
+}
+
+static void query_key(struct tables *ts, struct span key)
+{
+    const char *value = find(ts, key);
+
+    if (value)
+        put_pair(ts, key, span_str(value));
+    ts->found |= value != NULL;
+}
+
+static void query_text(void *arg, struct span text)
+{
+    query_key(arg, text);
+}
+
+static void query_message(struct tables *ts)
+{
+    struct strbuf message = STRBUF_INIT;
+    struct err err;
+
+    if (!source_read_fd(STDIN_FILENO, MESSAGE_MAX, &message, &err))
+        msg_fatal("read stdin: %s", err.text);
+    content_scan(strbuf_span(&message), &ts->pm->content, query_text, ts);
+    strbuf_free(&message);
 }
 
 int postmap_query(const struct postmap *pm, char **names, const char *key)
 {
     struct tables ts;
-    bool found;
 
     tables_init(&ts, pm, names, TABLE_READ);
-    if (strcmp(key, "-") == 0) {
-        found = query_stdin(&ts);
+    if (pm->content.headers || pm->content.body) {
+        query_message(&ts);
+    } else if (strcmp(key, "-") == 0) {
+        each_stdin_key(&ts, query_key);
     } else {
         const char *value = find(&ts, span_str(key));
         if (value)
-            printf("%s\n", value);
-        found = value != NULL;
+            put_value(&ts, span_str(key), span_str(value));
+        ts.found = value != NULL;
     }
-    tables_free(&ts);
-    return finish_output(found);
+    return tables_end(&ts);
 }
 
-static bool delete_key(struct tables *ts, struct span key)
+/* -- deleting -- */
+
+static void delete_key(struct tables *ts, struct span key)
 {
-    bool found = false;
     struct err err;
 
     for (size_t i = 0; i < ts->count; i++) {
         struct table *table = get_table(ts, i);
         enum table_status status = table_delete(table, key, &err);
         if (status == TABLE_RETRY || status == TABLE_BROKEN)
-            msg_fatal("%s", err.text);
-        found |= status == TABLE_FOUND;
+            die(ts, err.text);
+        ts->found |= status == TABLE_FOUND;
     }
-    return found;
-}
-
-static bool delete_stdin(struct tables *ts)
-{
-    char *buf = NULL;
-    size_t size = 0;
-    struct span key;
-    bool found = false;
-
-    while (read_key(&buf, &size, &key))
-        found |= delete_key(ts, key);
-    free(buf);
-    return found;
 }
 
 /* Deleting creates nothing: a table that is not there is an error. */
@@ -175,29 +275,43 @@ int postmap_delete(const struct postmap *pm, char **names, const char *key)
 
     must_exist(pm, names);
     tables_init(&ts, pm, names, TABLE_WRITE);
-    bool found =
-        strcmp(key, "-") == 0 ? delete_stdin(&ts) : delete_key(&ts, span_str(key));
-    tables_free(&ts);
-    return found ? 0 : 1;
+    if (strcmp(key, "-") == 0)
+        each_stdin_key(&ts, delete_key);
+    else
+        delete_key(&ts, span_str(key));
+    return tables_end(&ts);
 }
 
+/* -- listing -- */
+
+static void dump_entry(struct tables *ts, const struct table *table, struct span key,
+                       struct span value)
+{
+    if (key.len == 0)
+        msg_warn("table %s: empty lookup key value is not allowed", table_name(table));
+    else if (value.len == 0)
+        warn_of_empty(table, key);
+    put_pair(ts, key, value);
+}
+
+/* Of several tables the first, as it has always been. */
 int postmap_dump(const struct postmap *pm, char **names)
 {
-    const char *separator = pm->is_alias ? ":\t" : "\t";
     struct tables ts;
     struct span key, value;
     struct err err;
+    enum table_status status;
 
     tables_init(&ts, pm, names, TABLE_READ);
-    for (size_t i = 0; i < ts.count; i++) {
-        struct table *table = get_table(&ts, i);
-        enum table_status status = table_next(table, true, &key, &value, &err);
-        for (; status == TABLE_FOUND;
-             status = table_next(table, false, &key, &value, &err))
-            printf("%.*s%s%.*s\n", SPAN_ARG(key), separator, SPAN_ARG(value));
-        if (status != TABLE_NOT_FOUND)
-            msg_fatal("%s", err.text);
+    struct table *table = get_table(&ts, 0);
+    for (bool first = true;; first = false) {
+        status = table_next(table, first, &key, &value, &err);
+        if (status != TABLE_FOUND)
+            break;
+        dump_entry(&ts, table, key, value);
     }
-    tables_free(&ts);
-    return finish_output(true);
+    if (status != TABLE_NOT_FOUND)
+        die(&ts, err.text);
+    ts.found = true;
+    return tables_end(&ts);
 }

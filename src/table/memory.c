@@ -1,7 +1,8 @@
 #include <stdlib.h>
 
+#include "table/fold.h"
 #include "table/memory.h"
-#include "table/source.h"
+#include "table/value_files.h"
 #include "util/msg.h"
 
 void memory_init(struct memory *mem)
@@ -11,10 +12,20 @@ void memory_init(struct memory *mem)
     mem->cursor = NULL;
 }
 
+static char *entry_text(struct memory_entry *entry)
+{
+    return (char *)(entry + 1);
+}
+
+static void drop_value(struct memory_entry *entry)
+{
+    if (entry->value != entry_text(entry) + entry->node.key.len + 1)
+        free(entry->value);
+}
+
 static void entry_free(struct memory_entry *entry)
 {
-    free((char *)entry->node.key.ptr);
-    free((char *)entry->value);
+    drop_value(entry);
     free(entry);
 }
 
@@ -34,22 +45,33 @@ static struct memory_entry *find(const struct memory *mem, struct span key)
     return node ? hash_entry(node, struct memory_entry, node) : NULL;
 }
 
+static void add_new(struct memory *mem, struct span key, struct span value)
+{
+    struct memory_entry *entry = xmalloc(sizeof(*entry) + key.len + 1 + value.len + 1);
+    char *text = entry_text(entry);
+
+    memcpy(text, key.ptr ? key.ptr : "", key.len);
+    text[key.len] = '\0';
+    entry->value = text + key.len + 1;
+    memcpy(entry->value, value.ptr ? value.ptr : "", value.len);
+    entry->value[value.len] = '\0';
+    hash_insert(&mem->by_key, &entry->node, span_of(text, key.len));
+    list_append(&mem->entries, &entry->link);
+}
+
 bool memory_put(struct memory *mem, struct span key, struct span value, bool replace)
 {
     struct memory_entry *entry = find(mem, key);
 
-    if (entry) {
-        if (!replace)
-            return false;
-        free((char *)entry->value);
-    } else {
-        entry = xcalloc(1, sizeof(*entry));
-        hash_insert(&mem->by_key, &entry->node,
-                    span_of(xstrndup(key.ptr, key.len), key.len));
-        list_append(&mem->entries, &entry->link);
+    if (!entry) {
+        add_new(mem, key, value);
+        return true;
     }
-    entry->value = xstrndup(value.ptr, value.len);
-    return true;
+    if (replace) {
+        drop_value(entry);
+        entry->value = xstrndup(value.ptr ? value.ptr : "", value.len);
+    }
+    return replace;
 }
 
 const char *memory_get(const struct memory *mem, struct span key)
@@ -87,46 +109,50 @@ enum table_status memory_next(struct memory *mem, bool first, struct strbuf *key
     return TABLE_FOUND;
 }
 
-static void load_line(struct memory *mem, const struct source *src, struct span line,
-                      bool is_alias, bool fold)
+static void load_entry(struct memory *mem, const struct source *src, struct span key,
+                       struct span value, unsigned flags)
 {
-    struct strbuf name = STRBUF_INIT;
-    struct span key, value;
+    struct strbuf folded = STRBUF_INIT, content = STRBUF_INIT;
+    struct span stored =
+        flags & TABLE_NO_FOLD ? key : fold_key(key, flags & TABLE_UTF8, &folded);
     struct err err;
-    enum source_entry kind;
 
-    if (is_alias) {
-        kind = source_split_alias(line, &name, &value, &err);
+    if ((flags & TABLE_BASE64) && !value_files_read(value, &content, &err)) {
+        msg_warn("%s, line %d: %s: skipping this entry", src->path, src->line,
+                 err.text);
     } else {
-        kind = source_split_map(line, &key, &value, &err);
-        if (kind == SOURCE_ENTRY)
-            strbuf_add_span(&name, key);
+        if (flags & TABLE_BASE64)
+            value = strbuf_span(&content);
+        if (!memory_put(mem, stored, value, false))
+            msg_warn("%s, line %d: duplicate entry: \"%.*s\"", src->path, src->line,
+                     SPAN_ARG(key));
     }
-    if (kind == SOURCE_MALFORMED) {
-        msg_warn("%s, line %d: %s", src->path, src->line, err.text);
-        strbuf_free(&name);
-        return;
-    }
-    for (size_t i = 0; fold && i < name.len; i++)
-        name.ptr[i] = ascii_lower(name.ptr[i]);
-    if (!memory_put(mem, strbuf_span(&name), value, false))
-        msg_warn("%s, line %d: duplicate entry: \"%s\"", src->path, src->line,
-                 name.ptr);
-    strbuf_free(&name);
+    strbuf_free(&folded);
+    strbuf_free(&content);
+}
+
+void memory_load_source(struct memory *mem, const char *path, struct span text,
+                        enum source_style style, unsigned flags)
+{
+    struct source_entries entries;
+    struct span key, value;
+
+    source_entries_init(&entries, path, text, style, flags & TABLE_UTF8);
+    entries.bad_suffix = " -- ignoring this line";
+    while (source_entries_next(&entries, &key, &value))
+        load_entry(mem, &entries.src, key, value, flags);
+    source_entries_free(&entries);
 }
 
 void memory_load(struct memory *mem, const char *path, struct span text, bool fold)
 {
+    enum source_style style = SOURCE_MAP;
     struct source src;
     struct span line;
-    bool first = true, is_alias = false;
 
     source_init(&src, path, text);
-    while (source_line(&src, &line)) {
-        if (first)
-            is_alias = source_is_alias(line);
-        first = false;
-        load_line(mem, &src, line, is_alias, fold);
-    }
+    if (source_line(&src, &line) && source_is_alias(line))
+        style = SOURCE_ALIAS;
     source_free(&src);
+    memory_load_source(mem, path, text, style, fold ? 0 : TABLE_NO_FOLD);
 }

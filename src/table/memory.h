@@ -3,6 +3,7 @@
 #ifndef TABLE_MEMORY_H
 #define TABLE_MEMORY_H
 
+#include "table/source.h"
 #include "table/table_type.h"
 #include "util/hash.h"
 #include "util/list.h"
@@ -16,7 +17,7 @@ struct memory {
 struct memory_entry {
     struct hash_node node;
     struct list link;
-    const char *value;
+    char *value; /* follows the entry and its key, or in memory of its own */
 };
 
 void memory_init(struct memory *mem);
@@ -27,8 +28,12 @@ const char *memory_get(const struct memory *mem, struct span key); /* NULL: none
 bool memory_remove(struct memory *mem, struct span key);
 enum table_status memory_next(struct memory *mem, bool first, struct strbuf *key,
                               struct strbuf *value);
-/* Load postmap source text, or alias text when it looks like that; bad lines are
- * logged and skipped. fold: keys to lower case. */
+/* Load source text; bad lines and duplicates are logged and skipped, and with
+ * TABLE_BASE64 entries whose files cannot be read. flags: of the table. */
+void memory_load_source(struct memory *mem, const char *path, struct span text,
+                        enum source_style style, unsigned flags);
+/* The same for text that is a postmap source, or an alias file if it looks like that.
+ */
 void memory_load(struct memory *mem, const char *path, struct span text, bool fold);
 
 #endif

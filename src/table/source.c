@@ -1,5 +1,8 @@
 #include "table/source.h"
 
+#include "util/escape.h"
+#include "util/msg.h"
+
 void source_init(struct source *src, const char *path, struct span text)
 {
     *src = (struct source){.path = path, .text = text, .next_line = 1};
@@ -26,30 +29,56 @@ static bool is_skipped(struct span line)
     return text.len == 0 || text.ptr[0] == '#';
 }
 
-bool source_line(struct source *src, struct span *line_out)
+/* Does the logical line go on behind what has been read? Skips what is skipped. */
+static bool continues(struct source *src, struct span *line_out)
 {
-    bool begun = false;
-
-    strbuf_reset(&src->buf);
     while (src->pos < src->text.len) {
+        if (!ascii_space(src->text.ptr[src->pos]) && src->text.ptr[src->pos] != '#')
+            return false;
         struct span line = peek_line(src);
         if (!is_skipped(line)) {
-            bool continues = ascii_space(line.ptr[0]);
-            if (begun && !continues)
-                break;
-            if (!begun)
-                src->line = src->next_line;
-            begun = true;
-            if (line.ptr[line.len - 1] == '\n')
-                strbuf_add(&src->buf, line.ptr, line.len - 1);
-            else
-                strbuf_add_span(&src->buf, line);
+            *line_out = line;
+            return ascii_space(line.ptr[0]);
         }
         src->pos += line.len;
         src->next_line++;
     }
-    *line_out = span_rtrim(strbuf_span(&src->buf));
-    return begun;
+    return false;
+}
+
+static struct span take_line(struct source *src, struct span line)
+{
+    src->pos += line.len;
+    src->next_line++;
+    if (line.ptr[line.len - 1] == '\n')
+        line.len--;
+    return line;
+}
+
+/* Most logical lines are one line of the text, which need not be copied. */
+bool source_line(struct source *src, struct span *line_out)
+{
+    struct span line = peek_line(src);
+
+    while (line.len > 0 && is_skipped(line)) {
+        take_line(src, line);
+        line = peek_line(src);
+    }
+    src->line = src->next_line;
+    *line_out = SPAN_EMPTY;
+    if (line.len == 0)
+        return false;
+    *line_out = take_line(src, line);
+    if (continues(src, &line)) {
+        strbuf_reset(&src->buf);
+        strbuf_add_span(&src->buf, *line_out);
+        do {
+            strbuf_add_span(&src->buf, take_line(src, line));
+        } while (continues(src, &line));
+        *line_out = strbuf_span(&src->buf);
+    }
+    *line_out = span_rtrim(*line_out);
+    return true;
 }
 
 /* Length of the token at the start, up to white space outside of double quotes; -1:
@@ -61,7 +90,7 @@ static ssize_t quoted_token(struct span line, const char *stop)
 
     for (; i < line.len; i++) {
         char c = line.ptr[i];
-        if (c == '\\' && quoted && i + 1 < line.len)
+        if (c == '\\' && i + 1 < line.len)
             i++;
         else if (c == '"')
             quoted = !quoted;
@@ -71,8 +100,8 @@ static ssize_t quoted_token(struct span line, const char *stop)
     return quoted ? -1 : (ssize_t)i;
 }
 
-enum source_entry source_split_map(struct span line, struct span *key_out,
-                                   struct span *value_out, struct err *err)
+enum source_syntax source_split_map(struct span line, struct span *key_out,
+                                    struct span *value_out, struct err *err)
 {
     line = span_ltrim(line);
     ssize_t len = quoted_token(line, " \t\r\n\v\f");
@@ -88,50 +117,6 @@ enum source_entry source_split_map(struct span line, struct span *key_out,
     return SOURCE_MALFORMED;
 }
 
-static void add_unquoted(struct strbuf *sb, struct span text)
-{
-    bool quoted = false;
-
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        if (c == '"') {
-            quoted = !quoted;
-            continue;
-        }
-        if (c == '\\' && i + 1 < text.len)
-            c = text.ptr[++i];
-        strbuf_add_char(sb, c);
-    }
-}
-
-static bool has_bare_at(struct span name)
-{
-    ssize_t len = quoted_token(name, "@");
-
-    return len >= 0 && (size_t)len < name.len;
-}
-
-enum source_entry source_split_alias(struct span line, struct strbuf *key_out,
-                                     struct span *value_out, struct err *err)
-{
-    line = span_ltrim(line);
-    ssize_t len = quoted_token(line, ":");
-    struct span name = span_trim(span_first(line, len < 0 ? 0 : (size_t)len));
-
-    *value_out = len < 0 ? SPAN_EMPTY : span_trim(span_skip(line, (size_t)len + 1));
-    if (name.len == 0 || (size_t)len >= line.len || value_out->len == 0) {
-        err_set(err, "need name:value pair");
-        return SOURCE_MALFORMED;
-    }
-    if (has_bare_at(name)) {
-        err_set(err, "name must be local");
-        return SOURCE_MALFORMED;
-    }
-    strbuf_reset(key_out);
-    add_unquoted(key_out, name);
-    return SOURCE_ENTRY;
-}
-
 bool source_is_alias(struct span line)
 {
     ssize_t colon = quoted_token(line, ":");
@@ -142,4 +127,73 @@ bool source_is_alias(struct span line)
     if (space >= 0 && space < colon) /* "name : value" */
         return span_trim(span_of(line.ptr + space, (size_t)(colon - space))).len == 0;
     return true;
+}
+
+void source_entries_init(struct source_entries *entries, const char *path,
+                         struct span text, enum source_style style, bool utf8)
+{
+    *entries = (struct source_entries){.style = style, .utf8 = utf8, .bad_suffix = ""};
+    source_init(&entries->src, path, text);
+    strbuf_init(&entries->key);
+    strbuf_init(&entries->value);
+}
+
+void source_entries_free(struct source_entries *entries)
+{
+    source_free(&entries->src);
+    strbuf_free(&entries->key);
+    strbuf_free(&entries->value);
+}
+
+static bool acceptable(const struct source_entries *entries, struct span line)
+{
+    if (!entries->utf8 || span_is_ascii(line) || span_is_utf8(line))
+        return true;
+    struct strbuf shown = STRBUF_INIT;
+    escape_printable(&shown, line, '?', false);
+    msg_warn("%s, line %d: non-UTF-8 input \"%.100s\" -- ignoring this line",
+             entries->src.path, entries->src.line, shown.ptr);
+    strbuf_free(&shown);
+    return false;
+}
+
+static bool split(struct source_entries *entries, struct span line,
+                  struct span *key_out, struct span *value_out)
+{
+    enum source_syntax syntax;
+    struct err err;
+
+    if (entries->style == SOURCE_MAP) {
+        syntax = source_split_map(line, key_out, value_out, &err);
+    } else {
+        syntax = source_split_alias(line, &entries->key, &entries->value, &err);
+        *key_out = strbuf_span(&entries->key);
+        *value_out = strbuf_span(&entries->value);
+    }
+    if (syntax == SOURCE_ENTRY)
+        return true;
+    const char *suffix = strstr(err.text, "ignoring") ? "" : entries->bad_suffix;
+    msg_warn("%s, line %d: %s%s", entries->src.path, entries->src.line, err.text,
+             suffix);
+    return false;
+}
+
+bool source_entries_next(struct source_entries *entries, struct span *key_out,
+                         struct span *value_out)
+{
+    struct span line;
+
+    while (source_line(&entries->src, &line)) {
+        const char *nul = memchr(line.ptr, '\0', line.len);
+        if (nul)
+            line = span_rtrim(span_first(line, (size_t)(nul - line.ptr)));
+        if (acceptable(entries, line) && split(entries, line, key_out, value_out)) {
+            if (entries->style == SOURCE_MAP && key_out->ptr[key_out->len - 1] == ':')
+                msg_warn("%s, line %d: record is in \"key: value\" format; is this an "
+                         "alias file?",
+                         entries->src.path, entries->src.line);
+            return true;
+        }
+    }
+    return false;
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "table/fold.h"
 #include "table/table_type.h"
 #include "util/escape.h"
 #include "util/msg.h"
@@ -29,7 +30,7 @@ struct table *table_open(const struct table_env *env, const char *name,
 {
     const char *colon = strchr(name, ':');
 
-    if (!colon) {
+    if (!colon || colon == name || !colon[1]) {
         err_set(err, "open dictionary: expecting \"type:name\" form instead of \"%s\"",
                 name);
         return NULL;
@@ -44,6 +45,10 @@ struct table *table_open(const struct table_env *env, const char *name,
         err_set(err,
                 "unsupported dictionary type: %s does not support bulk-mode creation.",
                 type->name);
+        return NULL;
+    }
+    if (mode == TABLE_WRITE && !type->update && !type->remove) {
+        err_set(err, "%s map requires O_RDONLY access mode", name);
         return NULL;
     }
     struct table *table = table_new(type, name, colon + 1);
@@ -87,10 +92,7 @@ static struct span stored_key(const struct table *table, struct span key,
 {
     if (!(table->flags & TABLE_FIXED) || (table->flags & TABLE_NO_FOLD))
         return key;
-    strbuf_reset(buf);
-    for (size_t i = 0; i < key.len; i++)
-        strbuf_add_char(buf, ascii_lower(key.ptr[i]));
-    return strbuf_span(buf);
+    return fold_key(key, table->flags & TABLE_UTF8, buf);
 }
 
 enum table_status table_lookup_inner(struct table *inner, struct span key,
@@ -161,19 +163,57 @@ static void run_blocking(struct lookup_job *job)
     strbuf_free(&key);
 }
 
-static enum table_status decode_value(struct lookup_job *job)
+static bool decode_value(const struct table *table, struct span key,
+                         struct strbuf *value)
 {
-    struct strbuf text = STRBUF_INIT;
+    struct strbuf text = STRBUF_INIT, shown = STRBUF_INIT;
+    bool ok = base64_decode(&text, strbuf_span(value));
 
-    if (!base64_decode(&text, strbuf_span(&job->value))) {
-        strbuf_free(&text);
-        err_set(job->err, "table %s: key %.*s: malformed BASE64 value",
-                job->table->full_name, SPAN_ARG(job->key));
-        return TABLE_BROKEN;
+    if (ok) {
+        strbuf_free(value);
+        *value = text;
+        return true;
     }
-    strbuf_free(&job->value);
-    job->value = text;
-    return TABLE_FOUND;
+    escape_printable(&shown, strbuf_span(value), '?', true);
+    msg_warn("table %s: key %.*s: malformed BASE64 value: %.100s", table->full_name,
+             SPAN_ARG(key), shown.ptr);
+    strbuf_free(&shown);
+    strbuf_free(&text);
+    return false;
+}
+
+static bool is_utf8(const struct table *table, struct span text)
+{
+    return !(table->flags & TABLE_UTF8) || span_is_ascii(text) || span_is_utf8(text);
+}
+
+static bool key_is_utf8(const struct table *table, struct span key)
+{
+    if (is_utf8(table, key))
+        return true;
+    struct strbuf shown = STRBUF_INIT;
+    escape_printable(&shown, key, '?', false);
+    msg_warn("%s: non-UTF-8 key \"%s\": malformed UTF-8 or invalid codepoint",
+             table->full_name, shown.ptr);
+    strbuf_free(&shown);
+    return false;
+}
+
+/* Callers write what they find into headers and replies that must be UTF-8. */
+static enum table_status check_value(struct lookup_job *job)
+{
+    struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+
+    if (is_utf8(job->table, strbuf_span(&job->value)))
+        return TABLE_FOUND;
+    escape_printable(&key, job->key, '?', true);
+    escape_printable(&value, strbuf_span(&job->value), '?', false);
+    msg_warn("%s: key \"%s\": non-UTF-8 value \"%s\": malformed UTF-8 or invalid "
+             "codepoint",
+             job->table->full_name, key.ptr, value.ptr);
+    strbuf_free(&key);
+    strbuf_free(&value);
+    return TABLE_BROKEN;
 }
 
 enum table_status table_lookup(struct table *table, struct span key,
@@ -184,7 +224,7 @@ enum table_status table_lookup(struct table *table, struct span key,
 
     *value_out = NULL;
     err->text[0] = '\0';
-    if ((table->flags & TABLE_UTF8) && !span_is_utf8(key))
+    if (!key_is_utf8(table, key))
         return TABLE_NOT_FOUND;
     strbuf_init(&job.value);
     job.key = stored_key(table, key, &table->key);
@@ -192,8 +232,11 @@ enum table_status table_lookup(struct table *table, struct span key,
         run_blocking(&job);
     else
         run_lookup(&job);
-    if (job.status == TABLE_FOUND && (table->flags & TABLE_BASE64))
-        job.status = decode_value(&job);
+    if (job.status == TABLE_FOUND)
+        job.status = check_value(&job);
+    if (job.status == TABLE_FOUND && (table->flags & TABLE_BASE64) &&
+        !decode_value(table, job.key, &job.value))
+        job.status = TABLE_BROKEN;
     if (job.status == TABLE_FOUND)
         *value_out = arena_span_str(arena, strbuf_span(&job.value));
     strbuf_free(&job.value);
@@ -219,6 +262,8 @@ enum table_status table_delete(struct table *table, struct span key, struct err 
 {
     if (!table->type->remove || table->mode == TABLE_READ)
         return unsupported(table, "delete", err);
+    if (!key_is_utf8(table, key))
+        return TABLE_NOT_FOUND;
     return table->type->remove(table, stored_key(table, key, &table->key), err);
 }
 
@@ -227,10 +272,19 @@ enum table_status table_next(struct table *table, bool first, struct span *key_o
 {
     if (!table->type->next)
         return unsupported(table, "sequence", err);
-    strbuf_reset(&table->seq_key);
-    strbuf_reset(&table->seq_value);
-    enum table_status status =
-        table->type->next(table, first, &table->seq_key, &table->seq_value, err);
+    enum table_status status;
+    bool usable = true;
+
+    do {
+        strbuf_reset(&table->seq_key);
+        strbuf_reset(&table->seq_value);
+        status =
+            table->type->next(table, first, &table->seq_key, &table->seq_value, err);
+        if (status == TABLE_FOUND && (table->flags & TABLE_BASE64))
+            usable =
+                decode_value(table, strbuf_span(&table->seq_key), &table->seq_value);
+        first = false;
+    } while (!usable && status == TABLE_FOUND);
     *key_out = strbuf_span(&table->seq_key);
     *value_out = strbuf_span(&table->seq_value);
     return status;
@@ -320,6 +374,19 @@ bool table_next_element(struct span *rest, struct span *element_out)
     *element_out = span_of(rest->ptr + start, end - start);
     *rest = span_skip(*rest, end);
     return element_out->len > 0;
+}
+
+size_t table_braces(struct span text)
+{
+    size_t depth = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        depth += text.ptr[i] == '{';
+        depth -= text.ptr[i] == '}' && depth > 0;
+        if (depth == 0)
+            return text.ptr[0] == '{' ? i + 1 : 0;
+    }
+    return 0;
 }
 
 bool table_inline_text(const struct table *table, struct span *inside_out)

@@ -1,55 +1,105 @@
 /* inline:{ key=value, { key = text with spaces } }: read-only, in memory. */
+#include "table/fold.h"
 #include "table/memory.h"
-#include "util/msg.h"
+#include "table/value_files.h"
 
 struct inline_table {
     struct table table;
     struct memory mem;
 };
 
-static bool syntax_error(struct table *table, const char *what, struct err *err)
+static bool syntax_error(const struct table *table, const char *what, struct err *err)
 {
-    return err_set(err, "%s: \"%s\"; need \"inline:{name=value...}\"", what,
-                   table->full_name);
+    return err_set(err, "%s: \"%s\"; need \"inline:{name=%s...}\"", what,
+                   table->full_name,
+                   table->flags & TABLE_BASE64 ? "filename" : "value");
 }
 
-static bool add_element(struct inline_table *in, struct span element, struct err *err)
+/* Length of the key: up to '=' or white space outside of double quotes; -1: a quote is
+ * left open. A backslash protects. */
+static ssize_t key_length(struct span text)
 {
-    struct table *table = &in->table;
+    bool quoted = false;
+    size_t i = 0;
 
-    if (element.ptr[0] == '{' && element.ptr[element.len - 1] == '}')
-        element = span_trim(span_of(element.ptr + 1, element.len - 2));
-    ssize_t equals = span_chr(element, '=');
-    if (equals < 0)
-        return syntax_error(table, "missing '=' after attribute name", err);
-    struct span name = span_trim(span_first(element, (size_t)equals));
-    struct span value = span_trim(span_skip(element, (size_t)equals + 1));
-    if (name.len == 0)
-        return syntax_error(table, "missing attribute name", err);
-    struct strbuf key = STRBUF_INIT;
-    for (size_t i = 0; i < name.len; i++)
-        strbuf_add_char(&key, table->flags & TABLE_NO_FOLD ? name.ptr[i]
-                                                           : ascii_lower(name.ptr[i]));
-    if (value.len == 0)
-        msg_warn("table %s: key %s: empty string result is not allowed",
-                 table->full_name, key.ptr);
-    memory_put(&in->mem, strbuf_span(&key), value, true);
-    strbuf_free(&key);
-    return true;
+    for (; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c == '\\' && i + 1 < text.len)
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && (c == '=' || ascii_space(c)))
+            break;
+    }
+    return quoted ? -1 : (ssize_t)i;
+}
+
+static bool add_pair(struct inline_table *in, struct span key, struct span value,
+                     struct err *err)
+{
+    struct strbuf folded = STRBUF_INIT, content = STRBUF_INIT;
+    unsigned flags = in->table.flags;
+    struct err why;
+    bool ok = true;
+
+    if (!(flags & TABLE_NO_FOLD))
+        key = fold_key(key, flags & TABLE_UTF8, &folded);
+    if (flags & TABLE_BASE64) {
+        ok = value_files_read(value, &content, &why) ||
+             syntax_error(&in->table, why.text, err);
+        value = strbuf_span(&content);
+    }
+    if (ok)
+        memory_put(&in->mem, key, value, true);
+    strbuf_free(&folded);
+    strbuf_free(&content);
+    return ok;
+}
+
+/* The inside of an element in braces. */
+static bool inside_braces(struct inline_table *in, struct span *text, struct err *err)
+{
+    struct err what;
+
+    if (table_braces(*text) != text->len) {
+        err_set(&what, "syntax error after '}' in \"%.*s\"", SPAN_ARG(*text));
+        return syntax_error(&in->table, what.text, err);
+    }
+    *text = span_trim(span_of(text->ptr + 1, text->len - 2));
+    return text->len > 0 ||
+           syntax_error(&in->table, "no key found; expected format: key = value", err);
+}
+
+static bool add_element(struct inline_table *in, struct span text, struct err *err)
+{
+    if (text.ptr[0] == '{' && !inside_braces(in, &text, err))
+        return false;
+    ssize_t len = key_length(text);
+    if (len < 0)
+        return syntax_error(&in->table, "unbalanced '\"'", err);
+    struct span value = span_ltrim(span_skip(text, (size_t)len));
+    if (value.len == 0 || value.ptr[0] != '=')
+        return syntax_error(&in->table, "missing '=' after attribute name", err);
+    return add_pair(in, span_first(text, (size_t)len), span_trim(span_skip(value, 1)),
+                    err);
 }
 
 static bool inline_open(struct table *table, struct err *err)
 {
     struct inline_table *in = (struct inline_table *)table;
-    struct span rest, element;
+    struct span rest = span_str(table->name), element;
+    size_t count = 0;
 
     memory_init(&in->mem);
-    if (!table_inline_text(table, &rest) || rest.len == 0)
+    if ((table->flags & TABLE_UTF8) && !span_is_utf8(rest))
+        return syntax_error(table, "bad UTF-8 syntax", err);
+    if (rest.len <= 2 || rest.ptr[0] != '{' || table_braces(rest) != rest.len)
         return syntax_error(table, "bad syntax", err);
-    while (table_next_element(&rest, &element))
+    rest = span_of(rest.ptr + 1, rest.len - 2);
+    for (; table_next_element(&rest, &element); count++)
         if (!add_element(in, element, err))
             return false;
-    return true;
+    return count > 0 || syntax_error(table, "empty table", err);
 }
 
 static void inline_close(struct table *table)

@@ -4,45 +4,82 @@
 #include <stdlib.h>
 
 #include "table/table_type.h"
-
-static bool need_name(struct table *table, struct err *err)
-{
-    return table->name[0] ||
-           err_set(err,
-                   "open dictionary: expecting \"type:name\" form instead of \"%s\"",
-                   table->full_name);
-}
+#include "table/value_files.h"
 
 static void nothing_to_close(struct table *table UNUSED)
 {
 }
 
+/* static: and environ: can be opened for writing, to no avail. */
+static enum table_status no_remove(struct table *table, struct span key UNUSED,
+                                   struct err *err)
+{
+    err_set(err, "table %s: delete operation is not supported", table->full_name);
+    return TABLE_BROKEN;
+}
+
+struct static_table {
+    struct table table;
+    struct strbuf value;
+};
+
+static bool static_text(const struct table *table, struct span *text, struct err *err)
+{
+    size_t len = table_braces(*text);
+
+    if (text->ptr[0] != '{')
+        return true;
+    if (len == 0)
+        return err_set(err, "bad static:name syntax: missing '}' in \"%s\"",
+                       table->name);
+    if (span_rtrim(span_skip(*text, len)).len > 0)
+        return err_set(err, "bad static:name syntax: syntax error after '}' in \"%s\"",
+                       table->name);
+    *text = span_trim(span_of(text->ptr + 1, len - 2));
+    return true;
+}
+
+static bool static_open(struct table *table, struct err *err)
+{
+    struct static_table *st = (struct static_table *)table;
+    struct span text = span_str(table->name);
+
+    strbuf_init(&st->value);
+    if (!static_text(table, &text, err))
+        return false;
+    if (table->flags & TABLE_BASE64)
+        return value_files_read(text, &st->value, err);
+    strbuf_add_span(&st->value, text);
+    return true;
+}
+
+static void static_close(struct table *table)
+{
+    strbuf_free(&((struct static_table *)table)->value);
+}
+
 static enum table_status static_lookup(struct table *table, struct span key UNUSED,
                                        struct strbuf *value, struct err *err UNUSED)
 {
-    struct span inside;
-
-    if (table_inline_text(table, &inside))
-        strbuf_add_span(value, inside);
-    else
-        strbuf_add_str(value, table->name);
+    strbuf_add_span(value, strbuf_span(&((struct static_table *)table)->value));
     return TABLE_FOUND;
 }
 
 extern const struct table_type table_type_static, table_type_environ, table_type_fail;
 const struct table_type table_type_static = {
     .name = "static",
-    .size = sizeof(struct table),
+    .size = sizeof(struct static_table),
     .flags = TABLE_FIXED,
-    .open = need_name,
-    .close = nothing_to_close,
+    .open = static_open,
+    .close = static_close,
     .lookup = static_lookup,
+    .remove = no_remove,
 };
 
-static bool environ_open(struct table *table, struct err *err)
+/* Keys are folded as those of other tables: only names in lower case are found. */
+static bool environ_open(struct table *table UNUSED, struct err *err UNUSED)
 {
-    table->flags |= TABLE_NO_FOLD; /* names of variables know their case */
-    return need_name(table, err);
+    return true;
 }
 
 static enum table_status environ_lookup(struct table *table UNUSED, struct span key,
@@ -67,6 +104,7 @@ const struct table_type table_type_environ = {
     .open = environ_open,
     .close = nothing_to_close,
     .lookup = environ_lookup,
+    .remove = no_remove,
 };
 
 struct fail {
@@ -93,6 +131,8 @@ static enum table_status fail_lookup(struct table *table, struct span key UNUSED
 
     if (fail->text)
         err_set(err, "%s is unavailable. %s", table->full_name, fail->text);
+    else
+        err_set(err, "Application error");
     return fail->status;
 }
 

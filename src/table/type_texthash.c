@@ -1,9 +1,6 @@
 /* texthash:/file reads the source text of postmap at open; later changes of the file
  * are not seen. */
-#include <fcntl.h>
-
 #include "table/memory.h"
-#include "util/file.h"
 
 #define TEXT_MAX (256u * 1024 * 1024)
 
@@ -18,12 +15,11 @@ static bool texthash_open(struct table *table, struct err *err)
     struct strbuf text = STRBUF_INIT;
 
     memory_init(&th->mem);
-    bool ok = file_read_all(table->name, TEXT_MAX, &text, err);
+    bool ok = source_read(table->name, TEXT_MAX, &text, NULL, err) ||
+              err_prefix(err, "open database %s", table->name);
     if (ok)
-        memory_load(&th->mem, table->name, strbuf_span(&text),
-                    !(table->flags & TABLE_NO_FOLD));
-    else
-        err_prefix(err, "open database %s", table->name);
+        memory_load_source(&th->mem, table->name, strbuf_span(&text), SOURCE_MAP,
+                           table->flags);
     strbuf_free(&text);
     return ok;
 }
