@@ -231,6 +231,8 @@ static void use_route(struct query *q, struct span text, struct span otherwise)
         q->transport = transport;
     if (nexthop.len > 0)
         q->nexthop = nexthop;
+    else if (span_eq_str(transport, "error") || span_eq_str(transport, "retry"))
+        q->nexthop = SPAN_LIT("Address is undeliverable");
     else if (transport.len > 0 && otherwise.ptr)
         q->nexthop = otherwise;
 }

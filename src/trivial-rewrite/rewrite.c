@@ -15,7 +15,10 @@ struct rewrite_context rewrite_context_remote(const struct config *cfg)
     const char *domain =
         cfg->remote_header_rewrite_domain[0] ? cfg->remote_header_rewrite_domain : NULL;
 
-    return (struct rewrite_context){.origin = domain, .domain = domain};
+    return (struct rewrite_context){
+        .origin = cfg->append_at_myorigin ? domain : NULL,
+        .domain = cfg->append_dot_mydomain ? domain : NULL,
+    };
 }
 
 /* "@a,@b:user@dom" */

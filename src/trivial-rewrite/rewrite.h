@@ -11,7 +11,7 @@ struct rewrite_context {
 };
 
 /* "local": myorigin and mydomain as configured. "remote":
- * remote_header_rewrite_domain for both. */
+ * remote_header_rewrite_domain for both, where appending is configured. */
 struct rewrite_context rewrite_context_local(const struct config *cfg);
 struct rewrite_context rewrite_context_remote(const struct config *cfg);
 
