@@ -236,7 +236,7 @@ static bool text_matches(const struct match_list *list, struct span pattern,
     if (list->kind == MATCH_STRING || name.len <= pattern.len || pattern.len == 0)
         return false;
     if (pattern.ptr[0] == '.')
-        return span_iends(name, pattern);
+        return !list->parents && span_iends(name, pattern);
     return list->parents && span_iends(name, pattern) &&
            name.ptr[name.len - pattern.len - 1] == '.';
 }

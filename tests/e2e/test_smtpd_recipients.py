@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+import gp
 from test_smtpd_policy import replies_and_log
 
 SITES = {
@@ -79,3 +80,17 @@ def test_changed_table_is_read_again(gatepost):
     answer()
     m.wait_log("has changed -- restarting")
     assert answer() == 250
+
+
+@pytest.mark.parametrize("parents", ["", "relay_domains"])
+def test_subdomains_of_relay_domains(like_peer, parents):
+    """Either "domain" covers its subdomains, or ".domain" does, never both."""
+    lines = ["EHLO client.test", "MAIL FROM:<a@b.test>"] + [
+        f"RCPT TO:<u@{domain}>" for domain in
+        ("a.test", "x.a.test", "b.test", "x.b.test", "x.y.b.test", "xa.test")]
+    def scenario(m):
+        with m.smtp() as client:
+            return gp.converse(client, lines)
+    like_peer(scenario,
+              {"relay_domains": "a.test .b.test", "parent_domain_matches_subdomains": parents,
+               "smtpd_relay_restrictions": "permit_auth_destination, reject"})
