@@ -32,7 +32,10 @@ int64_t backend_conf_time(struct backend_conf *conf, const char *name,
 bool backend_conf_bool(struct backend_conf *conf, const char *name, bool otherwise);
 /* The attribute must be there and not empty; "" after an error. */
 const char *backend_conf_need(struct backend_conf *conf, const char *name);
-/* For what a client finds wrong itself: "FILE: bad value of NAME: " is put before. The
+/* A template for backend_expand; a wrong one is an error. */
+const char *backend_conf_template(struct backend_conf *conf, const char *name,
+                                  const char *otherwise);
+/* For what a client finds wrong itself: "FILE: bad value of: NAME: " is put before. The
  * first error stays. */
 void backend_conf_bad(struct backend_conf *conf, const char *name, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
@@ -65,7 +68,7 @@ struct backend_quote {
  * part, or cannot be quoted; out is then as before. */
 bool backend_expand(const char *template, struct span value, struct span key,
                     const struct backend_quote *quote, struct strbuf *out);
-/* At open: is this a template at all? err: "... %x". */
+/* Is this a template at all? */
 bool backend_template_ok(const char *template, struct err *err);
 
 /* FOUND: out holds the query for key. NOT_FOUND: key is not to be asked for: not in
@@ -88,7 +91,8 @@ struct backend_result {
 
 struct backend_result backend_result_start(const struct backend *backend,
                                            struct span key, struct strbuf *value);
-/* Empty values, and those without a part that result_format needs, are left out. False:
+/* Empty values (err gets a warning), and those without a part that result_format needs,
+ * are left out; leave out NULL of a data base without a call. False:
  * more than expansion_limit, or too long altogether; err says so, the answer is
  * TABLE_RETRY. */
 bool backend_result_add(struct backend_result *result, struct span value,
