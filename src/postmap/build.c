@@ -116,7 +116,8 @@ void postmap_build(const struct postmap *pm, const char *name)
     add_all(pm, table, path, strbuf_span(&text));
     if (pm->is_alias) /* marks a complete alias file, as NIS has it */
         add_entry(pm, table, NULL, SPAN_LIT("@"), SPAN_LIT("@"));
-    if (!table_inherit(table, &st, geteuid() == 0, !pm->drop_mode, &err) ||
+    bool give_away = geteuid() == 0 && !pm->keep_root;
+    if (!table_inherit(table, &st, give_away, !pm->drop_mode, &err) ||
         !table_commit(table, &err))
         give_up(table, err.text);
     table_close(table);

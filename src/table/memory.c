@@ -123,7 +123,8 @@ static void load_entry(struct memory *mem, const struct source *src, struct span
     } else {
         if (flags & TABLE_BASE64)
             value = strbuf_span(&content);
-        if (!memory_put(mem, stored, value, false))
+        if (!memory_put(mem, stored, value, flags & TABLE_REPLACE_DUP) &&
+            !(flags & TABLE_IGNORE_DUP))
             msg_warn("%s, line %d: duplicate entry: \"%.*s\"", src->path, src->line,
                      SPAN_ARG(key));
     }

@@ -3,6 +3,8 @@
 #include "util/escape.h"
 #include "util/msg.h"
 
+#define SHOWN_MAX 30
+
 void source_init(struct source *src, const char *path, struct span text)
 {
     *src = (struct source){.path = path, .text = text, .next_line = 1};
@@ -55,8 +57,9 @@ static struct span take_line(struct source *src, struct span line)
     return line;
 }
 
-/* Most logical lines are one line of the text, which need not be copied. */
-bool source_line(struct source *src, struct span *line_out)
+/* With trailing white space. Most logical lines are one line of the text, which need
+ * not be copied. */
+static bool logical_line(struct source *src, struct span *line_out)
 {
     struct span line = peek_line(src);
 
@@ -77,8 +80,29 @@ bool source_line(struct source *src, struct span *line_out)
         } while (continues(src, &line));
         *line_out = strbuf_span(&src->buf);
     }
-    *line_out = span_rtrim(*line_out);
     return true;
+}
+
+bool source_line(struct source *src, struct span *line_out)
+{
+    bool found = logical_line(src, line_out);
+
+    *line_out = span_rtrim(*line_out);
+    return found;
+}
+
+bool source_line_begins(const struct source *src, struct span line)
+{
+    struct span start = span_first(line, SHOWN_MAX);
+    struct strbuf shown = STRBUF_INIT;
+
+    if (line.len == 0 || !ascii_space(line.ptr[0]))
+        return true;
+    escape_printable(&shown, start, '?', true);
+    msg_warn("%s: logical line must not start with whitespace: \"%s%s\"", src->path,
+             shown.ptr, start.len < line.len ? "..." : "");
+    strbuf_free(&shown);
+    return false;
 }
 
 /* Length of the token at the start, up to white space outside of double quotes; -1:
@@ -150,8 +174,8 @@ static bool acceptable(const struct source_entries *entries, struct span line)
     if (!entries->utf8 || span_is_ascii(line) || span_is_utf8(line))
         return true;
     struct strbuf shown = STRBUF_INIT;
-    escape_printable(&shown, line, '?', false);
-    msg_warn("%s, line %d: non-UTF-8 input \"%.100s\" -- ignoring this line",
+    escape_printable(&shown, line, '?', true);
+    msg_warn("%s, line %d: non-UTF-8 input \"%.1000s\" -- ignoring this line",
              entries->src.path, entries->src.line, shown.ptr);
     strbuf_free(&shown);
     return false;
@@ -183,11 +207,12 @@ bool source_entries_next(struct source_entries *entries, struct span *key_out,
 {
     struct span line;
 
-    while (source_line(&entries->src, &line)) {
+    while (logical_line(&entries->src, &line)) {
         const char *nul = memchr(line.ptr, '\0', line.len);
         if (nul)
-            line = span_rtrim(span_first(line, (size_t)(nul - line.ptr)));
-        if (acceptable(entries, line) && split(entries, line, key_out, value_out)) {
+            line = span_first(line, (size_t)(nul - line.ptr));
+        if (source_line_begins(&entries->src, line) && acceptable(entries, line) &&
+            split(entries, line, key_out, value_out)) {
             if (entries->style == SOURCE_MAP && key_out->ptr[key_out->len - 1] == ':')
                 msg_warn("%s, line %d: record is in \"key: value\" format; is this an "
                          "alias file?",

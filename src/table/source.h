@@ -22,6 +22,8 @@ void source_init(struct source *src, const char *path, struct span text);
 void source_free(struct source *src);
 /* Borrowed until the next call; trailing white space removed. */
 bool source_line(struct source *src, struct span *line_out);
+/* False, with a warning: a first line that is indented continues nothing. */
+bool source_line_begins(const struct source *src, struct span line);
 
 /* A whole file into text, read again when it changes meanwhile: half an edit is no
  * table. st_out may be NULL. err: only the reason. */

@@ -19,7 +19,7 @@ struct token {
 
 static bool is_op(char c)
 {
-    return c && strchr("<>@,;:.)]!%", c);
+    return c && strchr("<>@,;:.)]!%|", c);
 }
 
 /* White space between tokens; form feed and vertical tab are not. */

@@ -192,7 +192,7 @@ static bool key_is_utf8(const struct table *table, struct span key)
     if (is_utf8(table, key))
         return true;
     struct strbuf shown = STRBUF_INIT;
-    escape_printable(&shown, key, '?', false);
+    escape_printable(&shown, key, '?', true);
     msg_warn("%s: non-UTF-8 key \"%s\": malformed UTF-8 or invalid codepoint",
              table->full_name, shown.ptr);
     strbuf_free(&shown);
@@ -207,7 +207,7 @@ static enum table_status check_value(struct lookup_job *job)
     if (is_utf8(job->table, strbuf_span(&job->value)))
         return TABLE_FOUND;
     escape_printable(&key, job->key, '?', true);
-    escape_printable(&value, strbuf_span(&job->value), '?', false);
+    escape_printable(&value, strbuf_span(&job->value), '?', true);
     msg_warn("%s: key \"%s\": non-UTF-8 value \"%s\": malformed UTF-8 or invalid "
              "codepoint",
              job->table->full_name, key.ptr, value.ptr);
@@ -299,7 +299,7 @@ bool table_inherit(struct table *table, const struct stat *source, bool owner,
     if (owner && fchown(fd, source->st_uid, source->st_gid) < 0)
         return err_set(err, "change owner of %s: %s", table->full_name,
                        strerror(errno));
-    if (mode && fchmod(fd, source->st_mode & 0666) < 0)
+    if (mode && fchmod(fd, 0600 | (source->st_mode & 0044)) < 0)
         return err_set(err, "change mode of %s: %s", table->full_name, strerror(errno));
     return true;
 }

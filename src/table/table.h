@@ -77,7 +77,8 @@ enum table_status table_delete(struct table *table, struct span key, struct err 
  * borrowed until the next call. No promise for entries changed meanwhile. */
 enum table_status table_next(struct table *table, bool first, struct span *key_out,
                              struct span *value_out, struct err *err);
-/* Give what is being built the owner and the permissions of its source. */
+/* Give what is being built the owner of its source, and to group and others the right
+ * to read that they have there. */
 bool table_inherit(struct table *table, const struct stat *source, bool owner,
                    bool mode, struct err *err);
 /* End of TABLE_CREATE: make what was built durable and visible at once. */

@@ -124,6 +124,13 @@ static void fail_close(struct table *table)
     free(((struct fail *)table)->text);
 }
 
+static enum table_status fail_as(const struct table *table, const char *what,
+                                 struct err *err)
+{
+    err_set(err, "table %s: %s error: Application error", table->full_name, what);
+    return ((const struct fail *)table)->status;
+}
+
 static enum table_status fail_lookup(struct table *table, struct span key UNUSED,
                                      struct strbuf *value UNUSED, struct err *err)
 {
@@ -136,16 +143,28 @@ static enum table_status fail_lookup(struct table *table, struct span key UNUSED
     return fail->status;
 }
 
-static enum table_status fail_update(struct table *table, struct span key,
+static enum table_status fail_update(struct table *table, struct span key UNUSED,
                                      struct span value UNUSED, struct err *err)
 {
-    return fail_lookup(table, key, NULL, err);
+    return fail_as(table, "write", err);
 }
 
-static enum table_status fail_remove(struct table *table, struct span key,
+static enum table_status fail_remove(struct table *table, struct span key UNUSED,
                                      struct err *err)
 {
-    return fail_lookup(table, key, NULL, err);
+    return fail_as(table, "delete", err);
+}
+
+static enum table_status fail_next(struct table *table, bool first UNUSED,
+                                   struct strbuf *key UNUSED,
+                                   struct strbuf *value UNUSED, struct err *err)
+{
+    return fail_as(table, "sequence", err);
+}
+
+static bool fail_lock(struct table *table UNUSED, struct err *err UNUSED)
+{
+    return true;
 }
 
 const struct table_type table_type_fail = {
@@ -155,8 +174,12 @@ const struct table_type table_type_fail = {
     .open = fail_open,
     .close = fail_close,
     .lookup = fail_lookup,
+    .buildable = true,
     .update = fail_update,
     .remove = fail_remove,
+    .next = fail_next,
+    .lock = fail_lock,
+    .unlock = fail_lock,
 };
 
 struct table *table_surrogate(const char *name, enum table_status status,
