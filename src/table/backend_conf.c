@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "table/backend.h"
-#include "table/source.h"
 #include "util/arena.h"
 
 #define FILE_MAX_BYTES (1024 * 1024)
@@ -80,18 +79,40 @@ static bool add_line(struct backend_conf *conf, int line_number, struct span lin
     return true;
 }
 
+static bool is_skipped(struct span line)
+{
+    struct span text = span_ltrim(line);
+
+    return text.len == 0 || text.ptr[0] == '#';
+}
+
+/* As in main.cf: a line that begins with white space goes on with the one before. */
 static bool add_lines(struct backend_conf *conf, struct span text, struct err *err)
 {
-    struct source src;
-    struct span line;
+    struct strbuf whole = STRBUF_INIT;
+    int number = 0, begun = 0;
     bool ok = true;
 
-    source_init(&src, conf->name, text);
-    while (ok && source_line(&src, &line))
-        ok = add_line(conf, src.line, line, err);
-    if (src.buf.cap)
-        explicit_bzero(src.buf.ptr, src.buf.cap);
-    source_free(&src);
+    strbuf_reserve(&whole, text.len);
+    while (ok && text.len > 0) {
+        struct span line = span_cut(&text, '\n');
+        number++;
+        if (is_skipped(line))
+            continue;
+        if (begun && !ascii_space(line.ptr[0])) {
+            ok = add_line(conf, begun, strbuf_span(&whole), err);
+            strbuf_reset(&whole);
+            begun = 0;
+        }
+        if (!begun)
+            begun = number;
+        strbuf_add_span(&whole, line);
+    }
+    if (ok && begun)
+        ok = add_line(conf, begun, strbuf_span(&whole), err);
+    if (whole.cap)
+        explicit_bzero(whole.ptr, whole.cap);
+    strbuf_free(&whole);
     return ok;
 }
 
