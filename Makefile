@@ -42,7 +42,7 @@ endif
 
 # Libraries, bottom up; a layer may include only those before it (tests/lint/layers).
 LAYERS   := util table dns tls sasl milter global
-LIB_SRC  := $(filter-out %_test.c,$(foreach l,$(LAYERS),$(wildcard src/$l/*.c src/$l/*/*.c))) \
+LIB_SRC  := $(filter-out %_test.c src/table/plugins/%,$(foreach l,$(LAYERS),$(wildcard src/$l/*.c src/$l/*/*.c))) \
 	$(filter-out %_test.c,$(wildcard src/master/service*.c))
 GEN_SRC  := $(BUILD)/gen/param_table.c
 GEN_HDR  := $(BUILD)/gen/param_gen.h
@@ -55,9 +55,9 @@ TESTS    := $(patsubst src/%.c,$(BUILD)/test/%,$(wildcard src/*/*_test.c src/*/*
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BIN      := $(PROGRAMS:%=$(BUILD)/bin/%)
 
-.PHONY: all check unit lint e2e fuzz bench install uninstall clean gen
+.PHONY: all check unit lint e2e fuzz bench install uninstall clean gen plugins
 .SECONDARY:
-all: $(BIN)
+all: $(BIN) plugins
 
 # -- generated parameter tables --
 PARAM_SRC := $(wildcard src/global/param/*.param)
@@ -90,6 +90,48 @@ $(BUILD)/bin/$(1): $$(call obj,$$(call program_src,$(1))) $(LIB)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 
+# -- table plug-ins: gatepost-TYPE.so from src/table/plugins/TYPE.c and TYPE_*.c, for each
+#    library that pkg-config finds. A plug-in has its own position-independent copies of
+#    the pure files that it needs and exports one symbol (src/table/plugin.h) --
+PLUGIN_DIR  := src/table/plugins
+PLUGIN_PKGS := cdb=libcdb sqlite=sqlite3 ldap=ldap mysql=libmariadb pgsql=libpq \
+	mongodb=libmongoc-1.0 redis=hiredis
+PKG_CONFIG  ?= pkg-config
+plugin_pkg   = $(patsubst $(1)=%,%,$(filter $(1)=%,$(PLUGIN_PKGS)))
+PLUGINS     := $(foreach p,$(PLUGIN_PKGS),$(if $(wildcard \
+	$(PLUGIN_DIR)/$(firstword $(subst =, ,$p)).c),$(if $(shell $(PKG_CONFIG) --exists \
+	$(lastword $(subst =, ,$p)) 2>/dev/null && echo yes),$(firstword $(subst =, ,$p)))))
+PLUGIN_LIBS_redis := $(shell $(PKG_CONFIG) --exists hiredis_ssl 2>/dev/null && \
+	echo -lhiredis_ssl) -lssl -lcrypto
+PLUGIN_SO   := $(PLUGINS:%=$(BUILD)/plugins/gatepost-%.so)
+PLUGIN_SRC  := $(addprefix src/util/,arena.c base.c err.c escape.c file.c hash.c \
+	span.c span_hash.c strbuf.c timefmt.c) \
+	$(wildcard src/table/backend*.c) $(addprefix $(PLUGIN_DIR)/,conn_pool.c plugin_main.c \
+	sql_common.c)
+PLUGIN_SRC  := $(filter-out %_test.c,$(wildcard $(PLUGIN_SRC)))
+PLUGIN_LIB  := $(BUILD)/libplugin.a
+pic          = $(patsubst %.c,$(BUILD)/pic/%.o,$(1))
+$(BUILD)/pic/src/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(Q_CC) $(CC) $(ALL_CFLAGS) $(PLUGIN_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+$(PLUGIN_LIB): $(call pic,$(PLUGIN_SRC))
+	@rm -f $@
+	@ar rcs $@ $^
+plugin_src   = $(filter-out %_test.c,$(wildcard $(PLUGIN_DIR)/$(1).c $(PLUGIN_DIR)/$(1)_*.c))
+# Sanitizers come with the program; everything else must be in the plug-in.
+PLUGIN_LDFLAGS := -shared -Wl,--exclude-libs,ALL $(if $(SANFLAGS),,-Wl,--no-undefined)
+define plugin_rule
+$$(call pic,$$(call plugin_src,$(1))): PLUGIN_CFLAGS := $$(patsubst -I%,-isystem%,$$(shell \
+	$(PKG_CONFIG) --cflags $(call plugin_pkg,$(1)))) $$(PLUGIN_CFLAGS_$(1))
+$(BUILD)/plugins/gatepost-$(1).so: $$(call pic,$$(call plugin_src,$(1))) $(PLUGIN_LIB)
+	@mkdir -p $$(@D)
+	$$(Q_LD) $$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) $$(PLUGIN_LDFLAGS) -o $$@ $$^ \
+		$$(shell $(PKG_CONFIG) --libs $(call plugin_pkg,$(1))) $$(PLUGIN_LIBS_$(1)) -pthread
+	@chmod go-w $$@
+endef
+$(foreach t,$(PLUGINS),$(eval $(call plugin_rule,$(t))))
+plugins: $(PLUGIN_SO)
+
 # -- unit tests: foo_test.c links with the library and the rest of its program,
 #    but not with that program's main file (<program>.c or main.c) --
 test_extra = $(if $(filter $(firstword $(subst /, ,$(1))),$(LAYERS)),,\
@@ -97,8 +139,9 @@ test_extra = $(if $(filter $(firstword $(subst /, ,$(1))),$(LAYERS)),,\
 define test_rule
 $(BUILD)/test/$(1): $(BUILD)/obj/src/$(1).o $$(call test_extra,$(1)) $(LIB)
 	@mkdir -p $$(@D)
-	$$(Q_LD) $$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $(BUILD)/obj/src/$(1).o $$(call test_extra,$(1)) $(LIB) $$(LIBS) -lcmocka
+	$$(Q_LD) $$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $(BUILD)/obj/src/$(1).o $$(call test_extra,$(1)) $(LIB) $$(if $$(filter table/plugins/%,$(1)),$(PLUGIN_LIB)) $$(LIBS) -lcmocka
 endef
+$(filter $(BUILD)/test/table/plugins/%,$(TESTS)): $(PLUGIN_LIB)
 $(foreach t,$(TESTS),$(eval $(call test_rule,$(patsubst $(BUILD)/test/%,%,$(t)))))
 
 unit: $(TESTS)
@@ -133,4 +176,4 @@ clean:
 	rm -rf build build-asan build-clang build-cov build-fuzz
 
 -include install.mk
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/pic -name '*.d' 2>/dev/null)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "global/mail_table.h"
 #include "postconf/postconf.h"
 #include "table/table.h"
 #include "util/msg.h"
@@ -218,10 +219,24 @@ static void list_lock_methods(void)
     puts("flock\nfcntl\ndotlock");
 }
 
-static void list_table_types(void)
+static void list_table_types(struct postconf *pc)
 {
-    for (size_t i = 0; table_type_name(i); i++)
-        puts(table_type_name(i));
+    const char **names;
+    struct err err;
+
+    struct config_source source = {.dir = pc->options.dir,
+                                   .program = "postconf",
+                                   .overrides = pc->options.overrides,
+                                   .override_count = pc->options.override_count};
+    struct config *cfg = config_open(&source, &err);
+    if (!cfg)
+        msg_fatal("%s", err.text);
+    names = table_type_names(mail_table_env(cfg), cfg->arena, &err);
+    if (!names)
+        msg_fatal("%s", err.text);
+    for (size_t i = 0; names[i]; i++)
+        puts(names[i]);
+    config_free(cfg);
 }
 
 static void edit(struct postconf *pc, char **args)
@@ -251,7 +266,7 @@ int main(int argc, char **argv)
         list_lock_methods();
         break;
     case 'm':
-        list_table_types();
+        list_table_types(&pc);
         break;
     case 'e':
     case 'X':

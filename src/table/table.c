@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "table/fold.h"
+#include "table/plugin_load.h"
 #include "table/table_type.h"
 #include "util/escape.h"
 #include "util/msg.h"
@@ -25,6 +26,13 @@ static struct table *table_new(const struct table_type *type, const char *full_n
     return table;
 }
 
+/* What a call that succeeded says (table_type.h). */
+static void log_warning(const struct err *err)
+{
+    if (err->text[0])
+        msg_warn("%s", err->text);
+}
+
 struct table *table_open(const struct table_env *env, const char *name,
                          enum table_mode mode, unsigned flags, struct err *err)
 {
@@ -37,10 +45,10 @@ struct table *table_open(const struct table_env *env, const char *name,
     }
     struct span type_name = span_of(name, (size_t)(colon - name));
     const struct table_type *type = table_type_find(type_name);
-    if (!type) {
-        err_set(err, "unsupported dictionary type: %.*s", SPAN_ARG(type_name));
+    if (!type)
+        type = plugin_find(env, type_name, err);
+    if (!type)
         return NULL;
-    }
     if (mode == TABLE_CREATE && !type->buildable) {
         err_set(err,
                 "unsupported dictionary type: %s does not support bulk-mode creation.",
@@ -55,10 +63,12 @@ struct table *table_open(const struct table_env *env, const char *name,
     table->env = env;
     table->mode = mode;
     table->flags |= flags & TABLE_ASKED;
+    err->text[0] = '\0';
     if (!type->open(table, err)) {
         table_close(table);
         return NULL;
     }
+    log_warning(err);
     return table;
 }
 
@@ -232,6 +242,8 @@ enum table_status table_lookup(struct table *table, struct span key,
         run_blocking(&job);
     else
         run_lookup(&job);
+    if (job.status == TABLE_FOUND || job.status == TABLE_NOT_FOUND)
+        log_warning(err);
     if (job.status == TABLE_FOUND)
         job.status = check_value(&job);
     if (job.status == TABLE_FOUND && (table->flags & TABLE_BASE64) &&
@@ -255,7 +267,12 @@ enum table_status table_update(struct table *table, struct span key, struct span
 {
     if (!table->type->update || table->mode == TABLE_READ)
         return unsupported(table, "update", err);
-    return table->type->update(table, stored_key(table, key, &table->key), value, err);
+    err->text[0] = '\0';
+    enum table_status status =
+        table->type->update(table, stored_key(table, key, &table->key), value, err);
+    if (status == TABLE_FOUND || status == TABLE_NOT_FOUND)
+        log_warning(err);
+    return status;
 }
 
 enum table_status table_delete(struct table *table, struct span key, struct err *err)

@@ -99,8 +99,12 @@ bool table_changed(const struct table *table);
  * space; braces anywhere in an element keep it together. */
 bool table_next_element(struct span *rest, struct span *element_out);
 
-/* Known types in alphabetic order, for "postconf -m"; NULL behind the last. */
+/* Built-in types in alphabetic order; NULL behind the last. */
 const char *table_type_name(size_t index);
+/* Those and the plug-ins that are listed and present, in alphabetic order, for "postconf
+ * -m"; NULL behind the last. NULL with err: a list of plug-ins is malformed. */
+const char **table_type_names(const struct table_env *env, struct arena *arena,
+                              struct err *err);
 /* Can postmap build this type? */
 bool table_type_is_buildable(struct span type);
 
