@@ -7,8 +7,10 @@
 /* The pattern of a rule, and what the search needs to know of it. */
 struct compiled {
     void *regex;
-    bool wants_groups; /* the result holds "$1" */
-    bool is_plain;     /* the result holds no "$" at all */
+    void *second;        /* of "/pattern/!/second/", or NULL */
+    bool second_negated; /* as written after all: not "!!" */
+    bool wants_groups;   /* the result holds "$1" */
+    bool is_plain;       /* the result holds no "$" at all */
 };
 
 /* A line while it is read. */
@@ -38,13 +40,15 @@ static bool parse_flags(struct pattern_table *pt, struct pattern_line *line)
 
     line->flags = pt->kind->default_flags;
     for (; i < line->rest.len && !ascii_space(line->rest.ptr[i]); i++) {
+        if (pt->kind->has_second && line->rest.ptr[i] == '!')
+            break;
         if (!pt->kind->toggle(&pt->rules, line->rest.ptr[i], &line->flags)) {
             rules_warn(&pt->rules, "unknown regexp option \"%c\": skipping this rule",
                        line->rest.ptr[i]);
             return false;
         }
     }
-    line->rest = span_ltrim(span_skip(line->rest, i));
+    line->rest = span_skip(line->rest, i);
     return true;
 }
 
@@ -78,7 +82,8 @@ static void *compile(struct pattern_table *pt, const struct pattern_line *line,
 {
     struct err err;
     size_t groups;
-    void *regex = pt->kind->compile(line->text, line->flags, &groups, &err);
+    void *regex =
+        pt->kind->compile(line->text, line->flags, max_index > 0, &groups, &err);
 
     if (!regex) {
         rules_warn(&pt->rules, "%s", err.text);
@@ -107,33 +112,53 @@ static struct compiled *add_to_filter(struct pattern_table *pt,
     return compiled;
 }
 
-static void load_result(struct pattern_table *pt, const struct pattern_line *line)
+static bool result_is_good(struct pattern_table *pt, const struct pattern_line *line,
+                           struct span result, uint32_t *max_index_out)
 {
-    uint32_t max_index;
-
-    if (line->rest.len == 0)
+    if (result.len == 0)
         rules_warn(&pt->rules, "no replacement text: using empty string");
-    if (!rule_result_check(&pt->rules, line->rest, pt->kind->zero_index, &max_index))
-        return;
-    if (line->negated && max_index > 0) {
+    if (!rule_result_check(&pt->rules, result, pt->kind->zero_index, max_index_out))
+        return false;
+    if (line->negated && *max_index_out > 0) {
         rules_warn(&pt->rules, "$number found in negative match replacement text: "
                                "skipping this rule");
-        return;
+        return false;
     }
+    return true;
+}
+
+/* second: text NULL when there is none. */
+static void load_result(struct pattern_table *pt, const struct pattern_line *line,
+                        const struct pattern_line *second)
+{
+    uint32_t max_index;
+    struct span result = span_ltrim(second->text ? second->rest : line->rest);
+
+    if (!result_is_good(pt, line, result, &max_index))
+        return;
     void *regex = compile(pt, line, max_index);
+    void *also = regex && second->text ? compile(pt, second, 0) : NULL;
+    if (regex && second->text && !also) {
+        pt->kind->discard(regex);
+        regex = NULL;
+    }
     if (!regex)
         return;
     struct compiled *compiled = add_to_filter(pt, line, regex);
+    compiled->second = also;
+    compiled->second_negated = second->negated;
     compiled->wants_groups = max_index > 0;
-    compiled->is_plain = span_chr(line->rest, '$') < 0;
-    rules_add(&pt->rules, line->negated, compiled, line->rest);
+    compiled->is_plain = span_chr(result, '$') < 0;
+    rules_add(&pt->rules, line->negated, compiled, result);
 }
 
 static void load_if(struct pattern_table *pt, const struct pattern_line *line)
 {
-    if (line->rest.len > 0) {
+    struct span rest = span_ltrim(line->rest);
+
+    if (rest.len > 0) {
         rules_warn(&pt->rules, "ignoring extra text after IF statement: \"%.*s\"",
-                   SPAN_ARG(line->rest));
+                   SPAN_ARG(rest));
         rules_warn(&pt->rules, "do not prepend whitespace to statements between IF "
                                "and ENDIF");
     }
@@ -155,7 +180,7 @@ static void load_endif(struct pattern_table *pt, struct span rest)
 static void load_line(struct table *table, struct rules *rules, struct span text)
 {
     struct pattern_table *pt = (struct pattern_table *)table;
-    struct pattern_line line = {.text = NULL};
+    struct pattern_line line = {.text = NULL}, second = {.text = NULL};
     enum rule_kind kind = rules_keyword(&text);
 
     if (kind == RULE_ENDIF) {
@@ -168,11 +193,13 @@ static void load_line(struct table *table, struct rules *rules, struct span text
     }
     if (!parse_line(pt, text, &line))
         return;
+    bool has_second = span_starts(line.rest, SPAN_LIT("!")); /* only of some kinds */
     if (kind == RULE_IF)
         load_if(pt, &line);
-    else
-        load_result(pt, &line);
+    else if (!has_second || parse_line(pt, line.rest, &second))
+        load_result(pt, &line, &second);
     free(line.text);
+    free(second.text);
 }
 
 /* What has to be looked at even when its pattern cannot match. */
@@ -210,6 +237,8 @@ void pattern_table_close(struct pattern_table *pt)
         const struct compiled *compiled = pt->rules.list[i].pattern;
         if (compiled)
             pt->kind->discard(compiled->regex);
+        if (compiled && compiled->second)
+            pt->kind->discard(compiled->second);
     }
     rules_free(&pt->rules, NULL);
     pattern_filter_free(pt->filter);
@@ -247,25 +276,37 @@ static uint32_t next_rule(const struct pattern_table *pt, uint32_t number)
     return pt->rules.count;
 }
 
-static bool rule_matches(struct pattern_table *pt, uint32_t number, struct span key)
+/* Negation included; false also after an error. */
+static bool pattern_holds(struct pattern_table *pt, const struct rule *rule,
+                          void *regex, bool negated, struct span key,
+                          struct rule_groups *groups)
 {
-    const struct rule *rule = &pt->rules.list[number];
-    const struct compiled *compiled = rule->pattern;
     struct err err;
 
-    if (!(pt->maybe[number / 64] >> number % 64 & 1))
-        return rule->negated;
-    switch (pt->kind->match(&pt->table, compiled->regex, key,
-                            compiled->wants_groups ? &pt->groups : NULL, &err)) {
+    switch (pt->kind->match(&pt->table, regex, key, groups, &err)) {
     case PATTERN_YES:
-        return !rule->negated;
+        return !negated;
     case PATTERN_NO:
-        return rule->negated;
+        return negated;
     case PATTERN_ERROR:
         break;
     }
     msg_warn("%s, line %d: %s", pt->rules.title, rule->line, err.text);
     return false;
+}
+
+static bool rule_holds(struct pattern_table *pt, uint32_t number, struct span key)
+{
+    const struct rule *rule = &pt->rules.list[number];
+    const struct compiled *compiled = rule->pattern;
+    bool maybe = pt->maybe[number / 64] >> number % 64 & 1;
+    bool first = maybe ? pattern_holds(pt, rule, compiled->regex, rule->negated, key,
+                                       compiled->wants_groups ? &pt->groups : NULL)
+                       : rule->negated;
+
+    return first &&
+           (!compiled->second || pattern_holds(pt, rule, compiled->second,
+                                               compiled->second_negated, key, NULL));
 }
 
 enum table_status pattern_table_lookup(struct table *table, struct span key,
@@ -277,7 +318,7 @@ enum table_status pattern_table_lookup(struct table *table, struct span key,
 
     key = begin_search(pt, key);
     for (i = next_rule(pt, 0); i < pt->rules.count; i = next_rule(pt, i + 1)) {
-        bool matched = rule_matches(pt, i, key);
+        bool matched = rule_holds(pt, i, key);
         if (list[i].kind == RULE_IF && !matched)
             i = list[i].jump;
         if (list[i].kind == RULE_RESULT && matched)

@@ -19,12 +19,13 @@ struct pattern_kind {
     const char *name;       /* "regexp", for messages */
     const char *unclosed;   /* what becomes of a rule without closing delimiter */
     const char *zero_index; /* about "$0" */
+    bool has_second;        /* "/pattern/flags!/second/flags": one, but not the other */
     unsigned default_flags;
     /* Toggle the flag of a letter; false: unknown. May warn. */
     bool (*toggle)(const struct rules *rules, char letter, unsigned *flags);
-    /* NULL with err. groups_out: the largest "$n". */
-    void *(*compile)(const char *text, unsigned flags, size_t *groups_out,
-                     struct err *err);
+    /* NULL with err. wants_groups: for a result with "$1". groups_out: the largest. */
+    void *(*compile)(const char *text, unsigned flags, bool wants_groups,
+                     size_t *groups_out, struct err *err);
     void (*discard)(void *pattern);
     enum pattern_syntax syntax;
     /* May the filter read a pattern with these flags? */

@@ -12,6 +12,7 @@ enum piece_kind {
 struct piece {
     enum piece_kind kind;
     struct span text;
+    bool bracketed; /* PIECE_NAME: "${name}" */
 };
 
 void rule_groups_reset(struct rule_groups *groups, size_t count)
@@ -37,10 +38,10 @@ static struct piece cut_bracketed(struct span *rest, char open, char close)
             break;
     }
     if (depth > 0)
-        return (struct piece){PIECE_TRUNCATED, SPAN_EMPTY};
+        return (struct piece){PIECE_TRUNCATED, SPAN_EMPTY, true};
     struct span name = span_of(rest->ptr + 1, end - 1);
     *rest = span_skip(*rest, end + 1);
-    return (struct piece){name.len ? PIECE_NAME : PIECE_EMPTY_NAME, name};
+    return (struct piece){name.len ? PIECE_NAME : PIECE_EMPTY_NAME, name, true};
 }
 
 /* Behind a '$' that begins a name. */
@@ -56,7 +57,7 @@ static struct piece cut_name(struct span *rest)
         len++;
     struct span name = span_first(*rest, len);
     *rest = span_skip(*rest, len);
-    return (struct piece){len ? PIECE_NAME : PIECE_EMPTY_NAME, name};
+    return (struct piece){len ? PIECE_NAME : PIECE_EMPTY_NAME, name, false};
 }
 
 static bool next_piece(struct span *rest, struct piece *piece_out)
@@ -67,13 +68,13 @@ static bool next_piece(struct span *rest, struct piece *piece_out)
         return false;
     if (dollar != 0) {
         size_t len = dollar < 0 ? rest->len : (size_t)dollar;
-        *piece_out = (struct piece){PIECE_TEXT, span_first(*rest, len)};
+        *piece_out = (struct piece){.kind = PIECE_TEXT, .text = span_first(*rest, len)};
         *rest = span_skip(*rest, len);
         return true;
     }
     *rest = span_skip(*rest, 1);
     if (rest->len > 0 && rest->ptr[0] == '$') {
-        *piece_out = (struct piece){PIECE_TEXT, span_first(*rest, 1)};
+        *piece_out = (struct piece){.kind = PIECE_TEXT, .text = span_first(*rest, 1)};
         *rest = span_skip(*rest, 1);
         return true;
     }
@@ -110,6 +111,8 @@ bool rule_result_check(const struct rules *rules, struct span result,
 
     *max_out = 0;
     while (next_piece(&rest, &piece)) {
+        if (piece.kind == PIECE_NAME && piece.bracketed && !good)
+            break; /* the rest is not looked at any more, as operators know it */
         if (piece.kind == PIECE_NAME) {
             good &= check_name(rules, piece.text, zero_text, max_out);
         } else if (piece.kind != PIECE_TEXT) {

@@ -151,7 +151,7 @@ static bool inline_text(const char *kind, const char *name, struct strbuf *text,
 {
     struct span rest, element, line;
 
-    if (!cut_braces(kind, span_trim(span_str(name)), &rest, err))
+    if (!cut_braces(kind, span_str(name), &rest, err))
         return false;
     while (table_next_element(&rest, &element)) {
         if (!cut_braces(kind, element, &line, err))
@@ -171,9 +171,8 @@ bool rules_load(struct rules *rules, const char *kind, struct table *table,
     strbuf_addf(&title, "%s map %s", kind, table->name);
     *rules = (struct rules){
         .title = strbuf_detach(&title), .arena = arena_new(), .open_if = RULES_NONE};
-    bool ok = span_starts(span_ltrim(span_str(table->name)), SPAN_LIT("{"))
-                  ? inline_text(kind, table->name, &text, err)
-                  : file_read_all(table->name, FILE_MAX, &text, err);
+    bool ok = table->name[0] == '{' ? inline_text(kind, table->name, &text, err)
+                                    : file_read_all(table->name, FILE_MAX, &text, err);
     if (ok)
         load_text(rules, table, fn, strbuf_span(&text));
     strbuf_free(&text);

@@ -317,7 +317,7 @@ static bool regexp_compile(const char *pattern, void **compiled_out)
     const char *end = strrchr(pattern, '/');
     char *text = xstrndup(pattern + 1, (size_t)(end - pattern - 1));
     regex_t *regex = xcalloc(1, sizeof(*regex));
-    int flags = REG_EXTENDED | REG_ICASE;
+    int flags = REG_EXTENDED | REG_ICASE | REG_NOSUB;
 
     flags ^= end[1] == 'i'   ? REG_ICASE
              : end[1] == 'm' ? REG_NEWLINE

@@ -50,8 +50,8 @@ static bool toggle(const struct rules *rules, char letter, unsigned *flags)
     return true;
 }
 
-static void *compile(const char *text, unsigned flags, size_t *groups_out,
-                     struct err *err)
+static void *compile(const char *text, unsigned flags, bool wants_groups UNUSED,
+                     size_t *groups_out, struct err *err)
 {
     int number;
     uint32_t groups = 0;
