@@ -104,7 +104,7 @@ PLUGINS     := $(foreach p,$(PLUGIN_PKGS),$(if $(wildcard \
 PLUGIN_LIBS_redis := $(shell $(PKG_CONFIG) --exists hiredis_ssl 2>/dev/null && \
 	echo -lhiredis_ssl) -lssl -lcrypto
 PLUGIN_SO   := $(PLUGINS:%=$(BUILD)/plugins/gatepost-%.so)
-PLUGIN_SRC  := $(addprefix src/util/,arena.c base.c err.c escape.c file.c hash.c \
+PLUGIN_SRC  := $(addprefix src/util/,arena.c base.c err.c escape.c file.c hash.c lock.c \
 	span.c span_hash.c strbuf.c timefmt.c) \
 	$(wildcard src/table/backend*.c) $(addprefix $(PLUGIN_DIR)/,conn_pool.c plugin_main.c \
 	sql_common.c)

@@ -25,6 +25,13 @@ char *sql_query_template(struct backend_conf *conf)
     return strbuf_detach(&made);
 }
 
+char *sql_copy_str(struct backend_conf *conf, const char *name)
+{
+    const char *value = backend_conf_str(conf, name, "");
+
+    return value[0] ? xstrdup(value) : NULL;
+}
+
 struct conn_pool_limits sql_pool_limits(struct backend_conf *conf)
 {
     return (struct conn_pool_limits){

@@ -8,6 +8,8 @@
 /* "query", or one made of table, select_field, where_field and additional_conditions.
  * Caller frees; errors go to conf. */
 char *sql_query_template(struct backend_conf *conf);
+/* NULL when it is not set or empty: the library's default. Caller frees. */
+char *sql_copy_str(struct backend_conf *conf, const char *name);
 /* "idle_interval" and "retry_interval" with their defaults. */
 struct conn_pool_limits sql_pool_limits(struct backend_conf *conf);
 /* For backend_quote: the text of a standard SQL string between single quotes, where
