@@ -261,6 +261,9 @@ static void must_exist(const struct postmap *pm, char **names)
 {
     for (size_t i = 0; names[i]; i++) {
         struct err err;
+        ssize_t colon = span_chr(span_str(names[i]), ':');
+        if (!table_type_is_buildable(span_of(names[i], (size_t)colon)))
+            continue; /* has no index */
         struct table *table =
             table_open(pm->env, names[i], TABLE_READ, pm->flags, &err);
         if (!table)

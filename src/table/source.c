@@ -211,6 +211,8 @@ bool source_entries_next(struct source_entries *entries, struct span *key_out,
         const char *nul = memchr(line.ptr, '\0', line.len);
         if (nul)
             line = span_first(line, (size_t)(nul - line.ptr));
+        if (line.len == 0 && entries->style == SOURCE_ALIAS)
+            continue;
         if (source_line_begins(&entries->src, line) && acceptable(entries, line) &&
             split(entries, line, key_out, value_out)) {
             if (entries->style == SOURCE_MAP && key_out->ptr[key_out->len - 1] == ':')

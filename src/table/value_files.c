@@ -10,7 +10,7 @@
 bool value_files_read(struct span names, struct strbuf *base64, struct err *err)
 {
     struct strbuf all = STRBUF_INIT, one = STRBUF_INIT;
-    struct span name;
+    struct span name, all_names = names;
     bool ok = true, first = true;
 
     while (ok && span_token(&names, ", \t\r\n", &name)) {
@@ -25,6 +25,8 @@ bool value_files_read(struct span names, struct strbuf *base64, struct err *err)
         first = false;
         free(path);
     }
+    if (ok && first)
+        ok = err_set(err, "empty pathname list: >>%.*s<<'", SPAN_ARG(all_names));
     if (ok)
         base64_encode(base64, strbuf_span(&all));
     strbuf_free(&all);
