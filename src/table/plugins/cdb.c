@@ -190,7 +190,7 @@ static enum table_status cdb_table_update(struct table *table, struct span key,
     if (rc == 0 || mode == CDB_PUT_REPLACE)
         return TABLE_FOUND;
     if (table->flags & TABLE_WARN_DUP)
-        err_set(err, "%s: duplicate entry: \"%.*s\"", table->full_name, SPAN_ARG(key));
+        err_set(err, "%s: duplicate entry: \"%.*s\"", table->name, SPAN_ARG(key));
     return TABLE_NOT_FOUND;
 }
 
