@@ -1,6 +1,7 @@
 #include "table/fold.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unicase.h>
 
 static struct span fold_ascii(struct span key, struct strbuf *buf)
@@ -26,16 +27,35 @@ static struct span fold_unicode(struct span key, struct strbuf *buf)
     return strbuf_span(buf);
 }
 
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/* Bit 7 of each byte: in high_out as it is, in the result set for 'A' to 'Z' (and the
+ * same plus 128). Eight bytes at a time, for this is done for every
+ * look-up, mostly to no effect. */
+static uint64_t upper_bits(uint64_t word, uint64_t *high_out)
+{
+    uint64_t low = word & EACH_BYTE(0x7F);
+
+    *high_out |= word & EACH_BYTE(0x80);
+    return ((low + EACH_BYTE(0x80 - 'A')) & ~(low + EACH_BYTE(0x7F - 'Z'))) &
+           EACH_BYTE(0x80);
+}
+
 struct span fold_key(struct span key, bool utf8, struct strbuf *buf)
 {
-    bool has_upper = false;
-    unsigned char bits = 0;
+    uint64_t upper = 0, high = 0, word;
+    size_t i = 0;
 
-    for (size_t i = 0; i < key.len; i++) {
-        bits |= (unsigned char)key.ptr[i];
-        has_upper |= key.ptr[i] >= 'A' && key.ptr[i] <= 'Z';
+    for (; i + sizeof(word) <= key.len; i += sizeof(word)) {
+        memcpy(&word, key.ptr + i, sizeof(word));
+        upper |= upper_bits(word, &high);
     }
-    if (utf8 && (bits & 0x80) && span_is_utf8(key))
+    if (i < key.len) {
+        word = 0;
+        memcpy(&word, key.ptr + i, key.len - i);
+        upper |= upper_bits(word, &high);
+    }
+    if (utf8 && high && span_is_utf8(key))
         return fold_unicode(key, buf);
-    return has_upper ? fold_ascii(key, buf) : key;
+    return upper ? fold_ascii(key, buf) : key;
 }

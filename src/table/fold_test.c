@@ -27,6 +27,10 @@ static void ascii_letters_fold(void **state UNUSED)
           "\xC3\x9C"
           "a\xFF");
     check("", true, "");
+    check("0123456Z", false, "0123456z");
+    check("@[`{\x80\xC1z0", false, "@[`{\x80\xC1z0");
+    check("0123456789Abcdefghi", false, "0123456789abcdefghi");
+    check("aaaaaaaaaaaaaaaaaaaA", true, "aaaaaaaaaaaaaaaaaaaa");
     assert_ptr_equal(fold_key(plain, true, &buf).ptr, plain.ptr);
 }
 

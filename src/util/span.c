@@ -242,7 +242,14 @@ bool span_is_printable(struct span s)
 
 bool span_is_ascii(struct span s)
 {
-    for (size_t i = 0; i < s.len; i++)
+    size_t i = 0;
+
+    for (uint64_t word; i + sizeof(word) <= s.len; i += sizeof(word)) {
+        memcpy(&word, s.ptr + i, sizeof(word));
+        if (word & UINT64_C(0x8080808080808080))
+            return false;
+    }
+    for (; i < s.len; i++)
         if ((unsigned char)s.ptr[i] > 127)
             return false;
     return true;
