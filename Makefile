@@ -11,6 +11,8 @@ sendmail_path     ?= /usr/sbin/sendmail
 mailq_path        ?= /usr/bin/mailq
 newaliases_path   ?= /usr/bin/newaliases
 manpage_directory ?= /usr/share/man
+shlib_directory   ?= $(daemon_directory)
+meta_directory    ?= $(sysconfdir)
 mail_owner        ?= postfix
 setgid_group      ?= postdrop
 

@@ -10,7 +10,7 @@ fuzzers: $(FUZZERS)
 # -- the paths as built-in defaults; changing one rebuilds what knows them --
 PATH_VARS := sysconfdir command_directory daemon_directory queue_directory \
 	data_directory sendmail_path mailq_path newaliases_path manpage_directory \
-	mail_owner setgid_group
+	mail_owner setgid_group shlib_directory meta_directory
 upper      = $(shell echo $(1) | tr a-z A-Z)
 PATH_DEFS := $(foreach v,$(PATH_VARS),-D$(call upper,$v)='"$($v)"')
 PATH_OBJ  := $(BUILD)/obj/gen/param_table.o $(call obj,$(shell grep -ls \
@@ -44,7 +44,7 @@ define alias
 		ln -sf $$program $(D)$(2)/$$name; fi; done
 endef
 
-install: all install-programs install-man install-conf install-queue
+install: all install-programs install-plugins install-man install-conf install-queue
 
 install-programs: all
 	$(INSTALL) -d -m 755 $(D)$(command_directory) $(D)$(daemon_directory)
@@ -65,6 +65,13 @@ install-programs: all
 		if chown root:$(setgid_group) $$f 2>/dev/null; then chmod 2755 $$f; \
 		else echo "install: warning: $$f could not be made set-gid $(setgid_group)" \
 			"(needs root and that group)" >&2; fi; done
+
+# Table plug-ins: those that could be built.
+install-plugins: all
+	@if [ "$(shlib_directory)" != no ]; then set -e; \
+		$(INSTALL) -d -m 755 $(D)$(shlib_directory); \
+		for f in $(PLUGIN_SO); do \
+			$(INSTALL) -m 755 $$f $(D)$(shlib_directory)/$$(basename $$f); done; fi
 
 install-man:
 	@set -e; for f in $(wildcard man/man*/*.[158]) $(wildcard $(BUILD)/man/man*/*.[158]); do \
@@ -100,4 +107,5 @@ uninstall:
 	rm -f $(D)$(sendmail_path) $(D)$(mailq_path) $(D)$(newaliases_path)
 	rm -f $(foreach f,$(wildcard man/man*/*.[158]) $(wildcard $(BUILD)/man/man*/*.[158]),\
 		$(D)$(manpage_directory)/$(notdir $(patsubst %/,%,$(dir $f)))/$(notdir $f))
+	rm -f $(foreach p,$(PLUGIN_PKGS),$(D)$(shlib_directory)/gatepost-$(firstword $(subst =, ,$p)).so)
 	@rmdir $(D)$(daemon_directory) 2>/dev/null || true
