@@ -3,6 +3,7 @@ user, on a UNIX socket and a loopback port. start() and stop() may be repeated."
 import glob
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -35,6 +36,8 @@ def certificates(folder):
 
 
 class Server:
+    stop_signal = signal.SIGTERM
+
     def __init__(self, folder):
         self.dir = folder
         self.port = free_port()
@@ -74,7 +77,7 @@ class Server:
 
     def stop(self):
         if self.process:
-            self.process.terminate()
+            self.process.send_signal(self.stop_signal)
             try:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:
@@ -119,6 +122,7 @@ class MariaDb(Server):
 
 
 class Postgres(Server):
+    stop_signal = signal.SIGINT  # does not wait for clients
     bin = (sorted(glob.glob("/usr/lib/postgresql/*/bin")) or [""])[-1]
 
     @classmethod
