@@ -70,7 +70,7 @@ install-programs: all
 install-plugins: all
 	@if [ "$(shlib_directory)" != no ]; then set -e; \
 		$(INSTALL) -d -m 755 $(D)$(shlib_directory); \
-		for f in $(PLUGIN_SO); do \
+		for f in $(PLUGIN_SO); do [ -f $$f ] || continue; \
 			$(INSTALL) -m 755 $$f $(D)$(shlib_directory)/$$(basename $$f); done; fi
 
 install-man:
