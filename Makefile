@@ -155,6 +155,7 @@ FUZZ_SAN := address,undefined
 FUZZ_LIB := build-fuzz/libgatepost.a
 FUZZ_EXTRA_fuzz_smtp_command := $(filter-out %_test.c %/smtpd.c %/smtpd_standalone.c \
 	%/smtpd_sink.c %/smtpd_drop.c,$(wildcard src/smtpd/*.c))
+FUZZ_EXTRA_fuzz_source := src/postmap/content.c
 .PHONY: fuzz-lib
 fuzz-lib: $(GEN_HDR)
 	@$(MAKE) --no-print-directory CC=clang BUILD=build-fuzz OPT=-O1 \
