@@ -1,7 +1,8 @@
 /* Tables made of tables: unionmap:{ A, B } joins all results with commas; pipemap:{ A,
- * B } looks up the result of A in B; proxy:A opens A itself (it does not go through the
- * proxymap service). */
+ * B } looks up the result of A in B. And randmap:{ a, b }, which finds any of its
+ * values for every key. */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "table/table_type.h"
 
@@ -39,16 +40,56 @@ static void settle_flags(struct table *table)
         table->flags |= TABLE_FIXED;
 }
 
+static bool bad_syntax(const struct table *table, const char *what, struct err *err)
+{
+    return err_set(err, "bad syntax: \"%s\"; need \"%s:{%s...}\"", table->full_name,
+                   table->type->name, what);
+}
+
+/* What stands in the braces; false: no braces, more of one kind than of the other, or
+ * nothing but separators. */
+static bool list_text(const struct table *table, struct span *inside_out)
+{
+    struct span probe, element;
+    size_t depth = 0;
+
+    if (!table_inline_text(table, inside_out))
+        return false;
+    for (size_t i = 0; i < inside_out->len; i++) {
+        if (inside_out->ptr[i] == '{')
+            depth++;
+        else if (inside_out->ptr[i] == '}' && depth-- == 0)
+            return false;
+    }
+    probe = *inside_out;
+    return depth == 0 && table_next_element(&probe, &element);
+}
+
+static bool need_read_mode(const struct table *table, struct err *err)
+{
+    return table->mode == TABLE_READ ||
+           err_set(err, "%s map requires O_RDONLY access mode", table->full_name);
+}
+
 static bool multi_open(struct table *table, struct err *err)
 {
     struct span rest, name;
 
-    if (!table_inline_text(table, &rest) || rest.len == 0)
-        return err_set(err, "bad syntax: \"%s\"; need \"%s:{type:name...}\"",
-                       table->full_name, table->type->name);
-    while (table_next_element(&rest, &name))
+    if (!table->name[0])
+        return err_set(err,
+                       "open dictionary: expecting \"type:name\" form instead of "
+                       "\"%s\"",
+                       table->full_name);
+    if (!need_read_mode(table, err))
+        return false;
+    if (!list_text(table, &rest))
+        return bad_syntax(table, "type:name", err);
+    while (table_next_element(&rest, &name)) {
+        if (span_chr(name, ':') < 0)
+            return bad_syntax(table, "type:name", err);
         if (!add_inner(self(table), name, err))
             return false;
+    }
     settle_flags(table);
     return true;
 }
@@ -71,12 +112,15 @@ static bool multi_changed(const struct table *table)
 static enum table_status union_lookup(struct table *table, struct span key,
                                       struct strbuf *value, struct err *err)
 {
+    enum table_status status = TABLE_NOT_FOUND;
+    struct strbuf copy = STRBUF_INIT; /* others use the key's buffer while we wait */
     bool found = false;
 
+    strbuf_add_span(&copy, key);
     for (size_t i = 0; i < self(table)->count; i++) {
         struct strbuf one = STRBUF_INIT;
-        enum table_status status =
-            table_lookup_inner(self(table)->inner[i], key, &one, err);
+        status =
+            table_lookup_inner(self(table)->inner[i], strbuf_span(&copy), &one, err);
         if (status == TABLE_FOUND) {
             if (found)
                 strbuf_add_char(value, ',');
@@ -85,9 +129,11 @@ static enum table_status union_lookup(struct table *table, struct span key,
         }
         strbuf_free(&one);
         if (status == TABLE_RETRY || status == TABLE_BROKEN)
-            return status;
+            break;
+        status = found ? TABLE_FOUND : TABLE_NOT_FOUND;
     }
-    return found ? TABLE_FOUND : TABLE_NOT_FOUND;
+    strbuf_free(&copy);
+    return status;
 }
 
 static enum table_status pipe_lookup(struct table *table, struct span key,
@@ -107,19 +153,51 @@ static enum table_status pipe_lookup(struct table *table, struct span key,
     return status;
 }
 
-static bool proxy_open(struct table *table, struct err *err)
+struct random_map {
+    struct table table;
+    struct span *values; /* in table->name */
+    size_t count;
+};
+
+static bool random_open(struct table *table, struct err *err)
 {
-    if (!add_inner(self(table), span_str(table->name), err))
+    struct random_map *random = (struct random_map *)table;
+    struct span rest, value;
+
+    if (!table->name[0])
+        return err_set(err,
+                       "open dictionary: expecting \"type:name\" form instead of "
+                       "\"%s\"",
+                       table->full_name);
+    if (!need_read_mode(table, err))
         return false;
-    settle_flags(table);
-    table->thread_safe = self(table)->inner[0]->thread_safe;
+    if (!list_text(table, &rest))
+        return bad_syntax(table, "value", err);
+    while (table_next_element(&rest, &value)) {
+        random->values =
+            xrealloc(random->values, (random->count + 1) * sizeof(*random->values));
+        random->values[random->count++] = value;
+    }
     return true;
 }
 
-static enum table_status proxy_lookup(struct table *table, struct span key,
-                                      struct strbuf *value, struct err *err)
+static void random_close(struct table *table)
 {
-    return table_lookup_inner(self(table)->inner[0], key, value, err);
+    free(((struct random_map *)table)->values);
+}
+
+static enum table_status random_lookup(struct table *table, struct span key UNUSED,
+                                       struct strbuf *value, struct err *err)
+{
+    const struct random_map *random = (const struct random_map *)table;
+    uint64_t number;
+
+    if (getentropy(&number, sizeof(number)) < 0) {
+        err_set(err, "%s: no random numbers", table->full_name);
+        return TABLE_RETRY;
+    }
+    strbuf_add_span(value, random->values[number % random->count]);
+    return TABLE_FOUND;
 }
 
 #define MULTI_TYPE(type_name, opener, finder)                                          \
@@ -129,10 +207,18 @@ static enum table_status proxy_lookup(struct table *table, struct span key,
     }
 
 extern const struct table_type table_type_unionmap, table_type_pipemap,
-    table_type_proxy;
+    table_type_randmap;
 const struct table_type table_type_unionmap =
     MULTI_TYPE("unionmap", multi_open, union_lookup);
 const struct table_type table_type_pipemap =
     MULTI_TYPE("pipemap", multi_open, pipe_lookup);
-const struct table_type table_type_proxy =
-    MULTI_TYPE("proxy", proxy_open, proxy_lookup);
+
+const struct table_type table_type_randmap = {
+    .name = "randmap",
+    .size = sizeof(struct random_map),
+    .flags = TABLE_PATTERN,
+    .thread_safe = true,
+    .open = random_open,
+    .close = random_close,
+    .lookup = random_lookup,
+};
