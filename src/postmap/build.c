@@ -5,11 +5,14 @@
 #include <unistd.h>
 
 #include "postmap/postmap.h"
+#include "postmap/sorted.h"
+#include "table/fold.h"
 #include "table/source.h"
 #include "table/value_files.h"
 #include "util/msg.h"
 
 #define SOURCE_MAX ((size_t)4 << 30)
+#define SORT_MIN   ((size_t)1 << 20)
 
 static _Noreturn void give_up(struct table *table, const char *text)
 {
@@ -49,6 +52,53 @@ static void add_all(const struct postmap *pm, struct table *table, const char *p
     while (source_entries_next(&entries, &key, &value))
         add_entry(pm, table, &entries.src, key, value);
     source_entries_free(&entries);
+}
+
+static void put_sorted(const struct postmap *pm, struct table *table,
+                       struct sorted *all)
+{
+    bool warn = pm->flags & TABLE_WARN_DUP;
+    size_t duplicates = 0;
+
+    sorted_by_key(all, pm->flags & TABLE_REPLACE_DUP);
+    for (size_t i = 0; i < all->count; i++) {
+        const struct sorted_entry *entry = &all->entries[i];
+        duplicates += entry->duplicate;
+        if (!entry->duplicate)
+            add_entry(pm, table, NULL, entry->key, entry->value);
+    }
+    if (duplicates == 0 || !warn)
+        return;
+    sorted_by_number(all);
+    for (size_t i = 0; i < all->count; i++)
+        if (all->entries[i].duplicate)
+            msg_warn("%s: duplicate entry: \"%.*s\"", table_name(table),
+                     SPAN_ARG(all->entries[i].key));
+}
+
+/* Warnings about duplicates come last here, in the order of the source. */
+static void add_all_sorted(const struct postmap *pm, struct table *table,
+                           const char *path, struct span text)
+{
+    struct source_entries entries;
+    struct strbuf folded = STRBUF_INIT;
+    struct sorted all;
+    struct span key, value;
+
+    sorted_init(&all);
+    source_entries_init(&entries, path, text, pm->is_alias ? SOURCE_ALIAS : SOURCE_MAP,
+                        pm->check_utf8);
+    while (source_entries_next(&entries, &key, &value)) {
+        if (!(pm->flags & TABLE_NO_FOLD))
+            key = fold_key(key, pm->check_utf8, &folded);
+        sorted_add(&all, text, key, value);
+    }
+    if (pm->is_alias)
+        sorted_add(&all, text, SPAN_LIT("@"), SPAN_LIT("@"));
+    put_sorted(pm, table, &all);
+    source_entries_free(&entries);
+    strbuf_free(&folded);
+    sorted_free(&all);
 }
 
 /* In a directory of the owner of the source work as that owner, who could otherwise
@@ -113,9 +163,13 @@ void postmap_build(const struct postmap *pm, const char *name)
     if (!pm->keep_root)
         become_owner(path, &st);
     struct table *table = open_table(pm, name, TABLE_CREATE);
-    add_all(pm, table, path, strbuf_span(&text));
-    if (pm->is_alias) /* marks a complete alias file, as NIS has it */
-        add_entry(pm, table, NULL, SPAN_LIT("@"), SPAN_LIT("@"));
+    if (text.len >= SORT_MIN && !pm->files_as_values) {
+        add_all_sorted(pm, table, path, strbuf_span(&text));
+    } else {
+        add_all(pm, table, path, strbuf_span(&text));
+        if (pm->is_alias) /* marks a complete alias file, as NIS has it */
+            add_entry(pm, table, NULL, SPAN_LIT("@"), SPAN_LIT("@"));
+    }
     bool give_away = geteuid() == 0 && !pm->keep_root;
     if (!table_inherit(table, &st, give_away, !pm->drop_mode, &err) ||
         !table_commit(table, &err))
