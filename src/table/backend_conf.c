@@ -141,7 +141,8 @@ static void warn_if_readable(struct backend_conf *conf, const struct stat *st)
         return;
     for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
         const struct setting *s = find(conf, span_str(secrets[i]));
-        if (s && s->value[0] && (strcmp(secrets[i], "uri") != 0 || strchr(s->value, '@')))
+        if (s && s->value[0] &&
+            (strcmp(secrets[i], "uri") != 0 || strchr(s->value, '@')))
             warn(conf, "%s holds a password and can be read by every user", conf->name);
     }
 }

@@ -127,8 +127,8 @@ enum table_status backend_domains_find(struct backend_domains *domains,
                                        struct span domain, struct err *err)
 {
     for (const struct item *item = domains->items; item; item = item->next) {
-        enum table_status status = span_ieq(item->name, domain) ? TABLE_FOUND
-                                                                : TABLE_NOT_FOUND;
+        enum table_status status =
+            span_ieq(item->name, domain) ? TABLE_FOUND : TABLE_NOT_FOUND;
         if (item->table)
             status = ask_table(domains, item, domain, err);
         if (status == TABLE_RETRY)

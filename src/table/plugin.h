@@ -41,10 +41,11 @@ void table_plugin_set_host(const struct table_host *host); /* plugins/plugin_mai
 /* Once in a plug-in, behind its struct table_type. */
 #define TABLE_PLUGIN(type_ptr)                                                         \
     extern const struct table_plugin gatepost_table_plugin;                            \
-    __attribute__((visibility("default"))) const struct table_plugin                   \
-        gatepost_table_plugin = {.abi = TABLE_PLUGIN_ABI,                              \
-                                 .table_size = sizeof(struct table),                   \
-                                 .type = (type_ptr),                                   \
-                                 .set_host = table_plugin_set_host}
+    __attribute__((visibility("default")))                                             \
+    const struct table_plugin gatepost_table_plugin = {                                \
+        .abi = TABLE_PLUGIN_ABI,                                                       \
+        .table_size = sizeof(struct table),                                            \
+        .type = (type_ptr),                                                            \
+        .set_host = table_plugin_set_host}
 
 #endif

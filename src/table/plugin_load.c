@@ -149,8 +149,9 @@ bool plugin_list(const struct table_env *env, struct arena *arena,
     int count = scandir(more, &names, visible, alphasort);
     bool ok = true;
     for (int i = 0; i < count; i++) {
-        ok = ok && read_list(arena, arena_printf(arena, "%s/%s", more, names[i]->d_name),
-                             shlib, &tail, err);
+        ok =
+            ok && read_list(arena, arena_printf(arena, "%s/%s", more, names[i]->d_name),
+                            shlib, &tail, err);
         free(names[i]);
     }
     if (count >= 0)
@@ -239,7 +240,8 @@ static const struct table_type *find_listed(const struct table_env *env,
     struct err why = {0};
 
     if (!plugin_list(env, arena, &entry, &why)) {
-        err_set(err, "unsupported dictionary type: %.*s (%s)", SPAN_ARG(type), why.text);
+        err_set(err, "unsupported dictionary type: %.*s (%s)", SPAN_ARG(type),
+                why.text);
         return NULL;
     }
     for (; entry; entry = entry->next) {

@@ -88,8 +88,9 @@ static bool cdb_table_open(struct table *table, struct err *err)
 
     ct->fd = -1;
     if (table->mode == TABLE_WRITE)
-        return err_set(err, "dict_cdb_open: inappropriate open flags for cdb database - "
-                            "specify O_RDONLY or O_WRONLY|O_CREAT|O_TRUNC");
+        return err_set(err,
+                       "dict_cdb_open: inappropriate open flags for cdb database - "
+                       "specify O_RDONLY or O_WRONLY|O_CREAT|O_TRUNC");
     strbuf_addf(&path, "%s.cdb", table->name);
     ct->path = strbuf_detach(&path);
     strbuf_addf(&path, "%s.cdb.tmp", table->name);

@@ -49,7 +49,8 @@ static bool is_unix(const char *name)
 }
 
 struct conn_pool *conn_pool_new(const struct conn_pool_ops *ops, void *arg,
-                                struct span hosts, const struct conn_pool_limits *limits)
+                                struct span hosts,
+                                const struct conn_pool_limits *limits)
 {
     struct conn_pool *pool = xcalloc(1, sizeof(*pool));
     pthread_condattr_t attr;
@@ -64,7 +65,8 @@ struct conn_pool *conn_pool_new(const struct conn_pool_ops *ops, void *arg,
         pool->limits.wait_ms = WAIT_MS_DEFAULT;
     pool->seed = (unsigned)now_ms() ^ (unsigned)(uintptr_t)pool;
     while (span_token(&hosts, ", \t\r\n", &name)) {
-        pool->hosts = xrealloc(pool->hosts, (pool->host_count + 1) * sizeof(*pool->hosts));
+        pool->hosts =
+            xrealloc(pool->hosts, (pool->host_count + 1) * sizeof(*pool->hosts));
         struct host *host = &pool->hosts[pool->host_count++];
         host->name = xstrndup(name.ptr, name.len);
         host->preferred = (ops->preferred ? ops->preferred : is_unix)(host->name);
@@ -157,7 +159,8 @@ static bool enter(struct conn_pool *pool, int64_t deadline, struct err *err)
     struct conn *stale = take_stale(pool);
     pthread_mutex_unlock(&pool->lock);
     close_list(pool, stale);
-    return ok || err_set(err, "all %u connections are in use", pool->limits.connections);
+    return ok ||
+           err_set(err, "all %u connections are in use", pool->limits.connections);
 }
 
 static void leave(struct conn_pool *pool, struct conn *conn)

@@ -168,8 +168,9 @@ static enum conn_verdict collect_sets(struct mysql_lookup *look, struct err *err
     if (more > 0)
         return query_failed(look, err);
     if (!any && look->mt->require_result)
-        good = err_set(err, "%s: query did not return a result set (see "
-                            "require_result_set)",
+        good = err_set(err,
+                       "%s: query did not return a result set (see "
+                       "require_result_set)",
                        look->mt->source);
     look->status = good ? backend_result_status(&look->result) : TABLE_RETRY;
     return CONN_OK;
@@ -246,8 +247,8 @@ static bool mysql_open(struct table *table, struct err *err)
     read_tls(mt, conf);
     struct conn_pool_limits limits = sql_pool_limits(conf);
     const char *hosts = backend_conf_str(conf, "hosts", "");
-    mt->pool = conn_pool_new(&ops, mt, span_str(hosts[0] ? hosts : "localhost"),
-                             &limits);
+    mt->pool =
+        conn_pool_new(&ops, mt, span_str(hosts[0] ? hosts : "localhost"), &limits);
     bool ok = backend_conf_ok(conf, err);
     backend_conf_free(conf);
     return ok;
@@ -256,10 +257,10 @@ static bool mysql_open(struct table *table, struct err *err)
 static void mysql_close_table(struct table *table)
 {
     struct mysql_table *mt = self(table);
-    char *texts[] = {mt->source,      mt->query,   mt->user,    mt->dbname,
-                     mt->charset,     mt->tls_key, mt->tls_cert, mt->tls_ca,
-                     mt->tls_ca_path, mt->tls_ciphers, mt->option_file,
-                     mt->option_group};
+    char *texts[] = {mt->source,      mt->query,       mt->user,
+                     mt->dbname,      mt->charset,     mt->tls_key,
+                     mt->tls_cert,    mt->tls_ca,      mt->tls_ca_path,
+                     mt->tls_ciphers, mt->option_file, mt->option_group};
 
     conn_pool_free(mt->pool);
     backend_free(mt->backend);

@@ -293,8 +293,8 @@ static bool pgsql_open(struct table *table, struct err *err)
                                         : xstrdup(backend_conf_need(conf, "dbname"));
     pt->encoding = xstrdup(backend_conf_str(conf, "encoding", "UTF8"));
     struct conn_pool_limits limits = sql_pool_limits(conf);
-    pt->pool = conn_pool_new(&ops, pt, span_str(hosts[0] ? hosts : "localhost"),
-                             &limits);
+    pt->pool =
+        conn_pool_new(&ops, pt, span_str(hosts[0] ? hosts : "localhost"), &limits);
     bool ok = backend_conf_ok(conf, err);
     backend_conf_free(conf);
     return ok;
