@@ -155,11 +155,12 @@ endif#
 if|nine|
 /./ nine
 endif
-if!/e|o|a|u|^$/
+if!/e|o|a|u|[0-9]|^$/
 /./ vowelless
 endif
 if xtenx
 /1./ ten
+endif
 if ! !/11/
 /11/  eleven   twelve
   thirteen
