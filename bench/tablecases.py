@@ -163,3 +163,16 @@ def regexp_header(rng, scale):
     count = int(500 * scale)
     return Case("regexp", [_header_pattern(rng, n, "[[:space:]]") for n in range(count)],
                 _header_keys(rng, 500, count), repeat=10)
+
+
+@case
+def pcre_wordless(rng, scale):
+    """pcre, 500 patterns without any word to look for; addresses"""
+    def pattern(n):
+        a, b, c = rng.choices("bcdfghjklmnp", k=3)
+        return rng.choice((f"/^[{a}-{b}{b}-{a}]{{{n % 9 + 2}}}[0-9]+@/" if a == b else
+                           f"/^[{min(a, b)}-{max(a, b)}]{{{n % 7 + 6}}}[^0-9]@/",
+                           f"/{a}[aeiou]{b}[0-9]{{{n % 4 + 5}}}/", f"/@.*{c}[0-9]{{5,}}\\.{a}/",
+                           f"/^[^@]{{{n % 30 + 30}}}@/"))
+    return Case("pcre", [f"{pattern(n)} REJECT {n}" for n in range(int(500 * scale))],
+                _addresses(rng, 5000), repeat=2)
