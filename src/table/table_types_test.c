@@ -134,7 +134,6 @@ static void users_and_groups(void **state)
     (void)state;
     check("unix:passwd.byname", none, 1);
     check("unix:group.byname", none, 1);
-    check("proxy:unix:passwd.byname", none, 1);
     struct table *table = table_open(NULL, "unix:passwd.byname", TABLE_READ, 0, &err);
     assert_int_equal(table_lookup(table, SPAN_LIT("root"), arena, &value, &err),
                      TABLE_FOUND);
