@@ -8,6 +8,7 @@ import tempfile
 import pytest
 
 import gp
+from gp import sqlservers
 
 PLUGINS = f"{gp.mta.BUILD}/plugins"
 
@@ -34,7 +35,8 @@ class Commands:
 
     def run(self, program, *args, **options):
         done = subprocess.run([f"{gp.mta.BUILD}/bin/{program}", "-c", self.dir, *args],
-                              text=True, capture_output=True, timeout=30, **options)
+                              text=True, capture_output=True, timeout=30,
+                              env=sqlservers.environment(), **options)
         return done.stdout, done.stderr
 
     def postmap(self, *args, **options):
@@ -204,6 +206,7 @@ def test_sqlite_templates(commands):
 
 @needs("sqlite")
 @pytest.mark.root
+@pytest.mark.nosan  # leak checks need /proc
 def test_sqlite_in_a_chrooted_service(gatepost, sandbox):
     etc = f"{sandbox.dir}/plug"
     os.mkdir(etc)

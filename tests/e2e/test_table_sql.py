@@ -68,7 +68,7 @@ class Database:
         """{key: value} and the warnings, all keys in one process."""
         done = subprocess.run([POSTMAP, "-c", self.config, "-q", "-", table], text=True,
                               input="".join(f"{k}\n" for k in keys), capture_output=True,
-                              timeout=60)
+                              timeout=60, env=sqlservers.environment())
         assert "secret" not in done.stderr
         return dict(line.split("\t") for line in done.stdout.splitlines()), done.stderr
 
@@ -165,7 +165,8 @@ def test_a_dead_server_is_replaced_by_another(db):
 def test_a_restarted_server_is_asked_again(db):
     table = db.cf(retry_interval=1)
     process = subprocess.Popen([POSTMAP, "-c", db.config, "-q", "-", table], text=True,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1)
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1,
+                               env=sqlservers.environment())
     # stdbuf does not reach it: the answers come at the end, the questions in between.
     process.stdin.write("plain\n")
     process.stdin.flush()

@@ -13,6 +13,12 @@ from .sandbox import is_root
 USER = "nobody"
 
 
+def environment():
+    """For commands outside of a sandbox."""
+    supp = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lsan.supp")
+    return {**os.environ, "LSAN_OPTIONS": f"suppressions={supp}:print_suppressions=0"}
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
