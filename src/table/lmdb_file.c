@@ -1,118 +1,212 @@
+#include "table/lmdb_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "table/lmdb_file.h"
+#include "table/lmdb_guard.h"
 #include "table/lmdb_internal.h"
-#include "util/file.h"
+#include "table/lmdb_lock.h"
 
-#define LOCK_TRIES    1000
-#define LOCK_PAUSE_MS 10
-/* Address space, not memory: a build never has to stop and grow. */
-#define BUILD_MAP_SIZE ((size_t)1 << (sizeof(size_t) > 4 ? 36 : 29))
+#define CHECK_MS 10 /* how often the name is looked up */
 
-static bool lmdb_error(const struct lmdb_file *file, const char *what, int rc,
-                       struct err *err)
+#ifdef CLOCK_MONOTONIC_COARSE
+#define CHECK_CLOCK CLOCK_MONOTONIC_COARSE
+#else
+#define CHECK_CLOCK CLOCK_MONOTONIC
+#endif
+
+/* Not the loop's clock: look-ups may run on worker threads, and without a loop. */
+static int64_t clock_ms(void)
 {
-    return err_set(err, "%s %s: %s", what, file->path, mdb_strerror(rc));
+    struct timespec ts;
+
+    clock_gettime(CHECK_CLOCK, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static bool set_map(struct lmdb_file *file, size_t size, struct err *err)
+static struct lmdb_id id_of(const struct stat *st)
 {
-    int rc = mdb_env_set_mapsize(file->env, size);
-
-    return rc == 0 || lmdb_error(file, "set map size of", rc, err);
+    return (struct lmdb_id){st->st_dev, st->st_ino};
 }
 
-/* Another process has made the file larger than our map: take its size. */
-static int adopt_size(struct lmdb_file *file, int rc)
+static bool id_eq(struct lmdb_id a, struct lmdb_id b)
 {
-    return rc == MDB_MAP_RESIZED ? mdb_env_set_mapsize(file->env, 0) : rc;
+    return a.dev == b.dev && a.ino == b.ino;
 }
 
-bool lmdb_wait_lock(struct lmdb_file *file, enum lock_mode mode, struct err *err)
+static bool directory_id(const char *path, struct lmdb_id *id_out)
 {
-    for (int i = 0; i < LOCK_TRIES; i++) {
-        enum lock_result result = lock_try(file->fd, LOCK_FCNTL, mode);
-        if (result == LOCK_OK)
-            return true;
-        if (result == LOCK_FAILED)
-            return err_set(err, "lock %s: %s", file->path, strerror(errno));
-        if (!table_in_fiber())
-            usleep(LOCK_PAUSE_MS * 1000);
-        else if (fiber_sleep(LOCK_PAUSE_MS) == WAIT_CANCELLED)
-            break;
-    }
-    return err_set(err, "lock %s: still locked by another process", file->path);
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? xstrndup(path, (size_t)(slash - path) + 1) : xstrdup(".");
+    struct stat st;
+    bool ok = stat(dir, &st) == 0;
+
+    free(dir);
+    if (ok)
+        *id_out = id_of(&st);
+    return ok;
 }
 
-void lmdb_release_lock(struct lmdb_file *file)
+enum table_status lmdb_view_failed(enum view_status status)
 {
-    lock_try(file->fd, LOCK_FCNTL, LOCK_UNLOCK);
+    return status == VIEW_DAMAGED ? TABLE_BROKEN : TABLE_RETRY;
+}
+
+static void drop_readers(struct lmdb_file *file)
+{
+    lmdb_view_close(&file->view);
+    if (file->fd >= 0)
+        close(file->fd);
+    file->fd = -1;
+}
+
+void lmdb_file_drop(struct lmdb_file *file)
+{
+    lmdb_env_drop(file);
+    drop_readers(file);
 }
 
 /* -- opening -- */
 
-/* The build belongs to whoever owns the source text, with its permissions: a table
- * made readable for a group stays so. */
-static bool prepare_build(struct lmdb_file *file, struct err *err)
+static bool open_view(struct lmdb_file *file, int fd, struct lmdb_view *view,
+                      bool locked, struct err *err, enum table_status *status)
 {
-    struct strbuf path = STRBUF_INIT;
+    bool lock = !locked && lmdb_lock_try(fd, LOCK_SHARED) == LOCK_OK;
+    enum view_status vs = lmdb_view_open(view, fd, lock || locked, file->path, err);
 
-    strbuf_addf(&path, "%s.%ld.tmp", file->path, (long)getpid());
-    file->build_path = strbuf_detach(&path);
-    int fd = open(file->build_path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW,
-                  0644);
-    if (fd < 0)
-        return err_set(err, "create %s: %s", file->build_path, strerror(errno));
-    close(fd);
-    return true;
+    if (lock)
+        lmdb_lock_release(fd);
+    *status = vs == VIEW_OK ? TABLE_FOUND : lmdb_view_failed(vs);
+    return vs == VIEW_OK;
 }
 
-static bool begin_read(struct lmdb_file *file, struct err *err)
+/* A new file gets its first pages under the exclusive lock, so that of several writers
+ * one does it. */
+static bool init_new(struct lmdb_file *file, int fd, struct err *err)
 {
-    int rc = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &file->read_txn);
+    struct stat st;
+    int rc = 0;
 
-    if (rc != 0 && adopt_size(file, rc) == 0)
-        rc = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &file->read_txn);
-    if (rc == 0)
-        rc = mdb_dbi_open(file->read_txn, NULL, 0, &file->dbi);
-    if (file->read_txn)
-        mdb_txn_reset(file->read_txn);
-    return rc == 0 || lmdb_error(file, "open database", rc, err);
-}
-
-static bool begin_build(struct lmdb_file *file, struct err *err)
-{
-    int rc = mdb_txn_begin(file->env, NULL, 0, &file->write_txn);
-
-    if (rc == 0)
-        rc = mdb_dbi_open(file->write_txn, NULL, 0, &file->dbi);
-    return rc == 0 || lmdb_error(file, "create database", rc, err);
-}
-
-static bool open_env(struct lmdb_file *file, enum table_mode mode, struct err *err)
-{
-    unsigned flags = MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOTLS;
-    const char *path = mode == TABLE_CREATE ? file->build_path : file->path;
-    int rc = mdb_env_create(&file->env);
-
-    if (rc != 0)
-        return lmdb_error(file, "create environment for", rc, err);
-    if (mode == TABLE_READ)
-        flags |= MDB_RDONLY;
-    if (mode == TABLE_CREATE)
-        flags |= MDB_NOSYNC; /* once, at the end */
-    if (!set_map(file, file->map_size, err))
+    if (file->mode != TABLE_WRITE || fstat(fd, &st) < 0 || st.st_size > 0)
+        return true;
+    if (!lmdb_lock_wait(fd, LOCK_EXCLUSIVE, file->path, err))
         return false;
-    rc = mdb_env_open(file->env, path, flags, 0644);
-    if (rc != 0)
-        return lmdb_error(file, "open database", rc, err);
-    mdb_env_get_fd(file->env, &file->fd);
-    return true;
+    if (fstat(fd, &st) == 0 && st.st_size == 0) {
+        rc = lmdb_env_open(file, file->path);
+        lmdb_env_drop(file);
+    }
+    lmdb_lock_release(fd);
+    return rc == 0 ||
+           err_set(err, "create database %s: %s", file->path, mdb_strerror(rc));
+}
+
+/* The file that path names now takes the place of the one that is open, if all is well
+ * with it. */
+static enum table_status open_path(struct lmdb_file *file, struct err *err)
+{
+    int flags = file->mode == TABLE_WRITE ? O_RDWR | O_CREAT : O_RDONLY;
+    struct lmdb_view view = {0};
+    enum table_status status = TABLE_RETRY;
+    struct stat st;
+
+    lmdb_guard_install();
+    int fd = open(file->path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+    if (fd < 0) {
+        err_set(err, "open database %s: %s", file->path, strerror(errno));
+        return TABLE_RETRY;
+    }
+    if (!init_new(file, fd, err) || fstat(fd, &st) < 0 ||
+        !open_view(file, fd, &view, false, err, &status)) {
+        close(fd);
+        return status;
+    }
+    lmdb_file_drop(file);
+    file->fd = fd;
+    file->view = view;
+    file->id = id_of(&st);
+    file->detached = false;
+    file->checked_ms = clock_ms();
+    file->try_nul = file->try_plain = true;
+    return TABLE_FOUND;
+}
+
+/* The name leads nowhere. In a chroot, or without the rights that the process had when
+ * it opened the file, that says nothing. */
+static enum table_status name_is_gone(struct lmdb_file *file, int error,
+                                      struct err *err)
+{
+    struct lmdb_id dir;
+    struct stat st;
+
+    if (error == ENOENT && directory_id(file->path, &dir) &&
+        id_eq(dir, file->directory)) {
+        err_set(err, "open database %s: %s", file->path, strerror(error));
+        lmdb_file_drop(file);
+        return TABLE_RETRY;
+    }
+    file->detached = fstat(file->fd, &st) == 0 && st.st_nlink == 0;
+    return TABLE_FOUND;
+}
+
+static enum table_status file_is_there(struct lmdb_file *file, const struct stat *st,
+                                       struct err *err)
+{
+    if (!id_eq(id_of(st), file->id)) {
+        enum table_status status = open_path(file, err);
+        if (status == TABLE_FOUND)
+            return status;
+        /* The old one will do while this process is asked to end. */
+        file->detached = access(file->path, R_OK) < 0 && errno == EACCES;
+        return file->detached ? TABLE_FOUND : status;
+    }
+    if ((uintmax_t)st->st_size < lmdb_view_file_size(&file->view)) {
+        err_set(err, "error reading %s: the file has been cut off", file->path);
+        lmdb_file_drop(file);
+        return TABLE_RETRY;
+    }
+    return TABLE_FOUND;
+}
+
+enum table_status lmdb_file_settle(struct lmdb_file *file, bool now, struct err *err)
+{
+    struct stat st;
+
+    if (file->fd < 0)
+        return open_path(file, err);
+    int64_t time = clock_ms();
+    if (!now && time - file->checked_ms < CHECK_MS)
+        return TABLE_FOUND;
+    file->checked_ms = time;
+    if (stat(file->path, &st) < 0)
+        return name_is_gone(file, errno, err);
+    return file_is_there(file, &st, err);
+}
+
+enum table_status lmdb_file_refresh(struct lmdb_file *file, bool locked,
+                                    struct err *err)
+{
+    bool lock = !locked && lmdb_lock_try(file->fd, LOCK_SHARED) == LOCK_OK;
+    enum view_status status =
+        lmdb_view_refresh(&file->view, file->fd, lock || locked, file->path, err);
+
+    if (lock)
+        lmdb_lock_release(file->fd);
+    if (status == VIEW_OK)
+        return TABLE_FOUND;
+    lmdb_view_close(&file->view);
+    return lmdb_view_failed(status);
+}
+
+bool lmdb_file_is_detached(struct lmdb_file *file)
+{
+    struct err err;
+
+    return file->fd >= 0 && file->mode != TABLE_CREATE && !file->txn &&
+           lmdb_file_settle(file, true, &err) == TABLE_FOUND && file->detached;
 }
 
 bool lmdb_file_open(struct lmdb_file *file, const char *path, enum table_mode mode,
@@ -120,164 +214,30 @@ bool lmdb_file_open(struct lmdb_file *file, const char *path, enum table_mode mo
 {
     file->path = xstrdup(path);
     file->fd = -1;
-    strbuf_init(&file->last);
+    file->mode = mode;
     file->flags = flags;
     file->map_size = map_size;
     file->try_nul = file->try_plain = true;
-    if (mode == TABLE_CREATE) {
-        if (file->map_size < BUILD_MAP_SIZE)
-            file->map_size = BUILD_MAP_SIZE;
-        return prepare_build(file, err) && open_env(file, mode, err) &&
-               begin_build(file, err);
-    }
-    if (!open_env(file, mode, err) || !lmdb_wait_lock(file, LOCK_SHARED, err))
-        return false;
-    bool ok = begin_read(file, err);
-    lmdb_release_lock(file);
-    return ok;
+    strbuf_init(&file->stored);
+    strbuf_init(&file->last);
+    strbuf_init(&file->log);
+    if (mode == TABLE_CREATE)
+        return lmdb_build_start(file, err);
+    directory_id(path, &file->directory);
+    return open_path(file, err) == TABLE_FOUND;
 }
 
 void lmdb_file_close(struct lmdb_file *file)
 {
-    if (file->write_txn)
-        mdb_txn_abort(file->write_txn);
-    if (file->read_txn)
-        mdb_txn_abort(file->read_txn);
-    if (file->env)
-        mdb_env_close(file->env);
+    if (!file->path)
+        return;
+    lmdb_file_drop(file);
     if (file->build_path)
         unlink(file->build_path);
     free(file->build_path);
     free(file->path);
-    if (file->last.ptr)
-        strbuf_free(&file->last);
-}
-
-/* -- reading -- */
-
-/* Start a look-up: the transaction to read in, or NULL. */
-static MDB_txn *enter_read(struct lmdb_file *file, struct err *err)
-{
-    if (file->write_txn)
-        return file->write_txn;
-    if (!lmdb_wait_lock(file, LOCK_SHARED, err))
-        return NULL;
-    int rc = mdb_txn_renew(file->read_txn);
-    if (rc != 0 && adopt_size(file, rc) == 0)
-        rc = mdb_txn_renew(file->read_txn);
-    if (rc == 0)
-        return file->read_txn;
-    lmdb_release_lock(file);
-    lmdb_error(file, "read database", rc, err);
-    return NULL;
-}
-
-static void leave_read(struct lmdb_file *file)
-{
-    if (file->write_txn)
-        return;
-    mdb_txn_reset(file->read_txn);
-    lmdb_release_lock(file);
-}
-
-static MDB_val to_val(struct span s)
-{
-    return (MDB_val){.mv_size = s.len, .mv_data = (void *)s.ptr};
-}
-
-/* Keys and values may have been written with their NUL. */
-static struct span from_val(const MDB_val *val)
-{
-    struct span s = span_of(val->mv_data, val->mv_size);
-
-    if (s.len > 0 && s.ptr[s.len - 1] == '\0')
-        s.len--;
-    return s;
-}
-
-static int get_form(struct lmdb_file *file, MDB_txn *txn, struct span key, MDB_val *val)
-{
-    MDB_val k = to_val(key);
-
-    if (key.len == 0 || key.len > (size_t)mdb_env_get_maxkeysize(file->env))
-        return MDB_NOTFOUND;
-    return mdb_get(txn, file->dbi, &k, val);
-}
-
-static int get(struct lmdb_file *file, MDB_txn *txn, struct span key, MDB_val *val)
-{
-    int rc = MDB_NOTFOUND;
-
-    if (file->try_nul) {
-        struct strbuf with_nul = STRBUF_INIT;
-        strbuf_add_span(&with_nul, key);
-        rc = get_form(file, txn, span_of(with_nul.ptr, key.len + 1), val);
-        strbuf_free(&with_nul);
-        if (rc == 0)
-            file->try_plain = false;
-    }
-    if (rc == MDB_NOTFOUND && file->try_plain) {
-        rc = get_form(file, txn, key, val);
-        if (rc == 0)
-            file->try_nul = false;
-    }
-    return rc;
-}
-
-enum table_status lmdb_file_get(struct lmdb_file *file, struct span key,
-                                struct strbuf *value, struct err *err)
-{
-    MDB_val val;
-
-    if (key.len == 0)
-        return TABLE_NOT_FOUND;
-    MDB_txn *txn = enter_read(file, err);
-    if (!txn)
-        return TABLE_RETRY;
-    int rc = get(file, txn, key, &val);
-    if (rc == 0)
-        strbuf_add_span(value, from_val(&val));
-    leave_read(file);
-    if (rc == 0)
-        return TABLE_FOUND;
-    if (rc == MDB_NOTFOUND)
-        return TABLE_NOT_FOUND;
-    lmdb_error(file, "error reading", rc, err);
-    return TABLE_BROKEN;
-}
-
-/* Position by the last key each time, so that nothing is held between calls. */
-enum table_status lmdb_file_next(struct lmdb_file *file, bool first, struct strbuf *key,
-                                 struct strbuf *value, struct err *err)
-{
-    MDB_cursor *cursor = NULL;
-    MDB_val k, v;
-
-    MDB_txn *txn = enter_read(file, err);
-    if (!txn)
-        return TABLE_RETRY;
-    int rc = mdb_cursor_open(txn, file->dbi, &cursor);
-    if (rc == 0 && first) {
-        rc = mdb_cursor_get(cursor, &k, &v, MDB_FIRST);
-    } else if (rc == 0) {
-        k = to_val(strbuf_span(&file->last));
-        rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
-        if (rc == 0 && span_eq(span_of(k.mv_data, k.mv_size), strbuf_span(&file->last)))
-            rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
-    }
-    if (rc == 0) {
-        strbuf_reset(&file->last);
-        strbuf_add(&file->last, k.mv_data, k.mv_size);
-        strbuf_add_span(key, from_val(&k));
-        strbuf_add_span(value, from_val(&v));
-    }
-    if (cursor)
-        mdb_cursor_close(cursor);
-    leave_read(file);
-    if (rc == 0)
-        return TABLE_FOUND;
-    if (rc == MDB_NOTFOUND)
-        return TABLE_NOT_FOUND;
-    lmdb_error(file, "error reading", rc, err);
-    return TABLE_BROKEN;
+    strbuf_free(&file->stored);
+    strbuf_free(&file->last);
+    strbuf_free(&file->log);
+    memset(file, 0, sizeof *file);
 }

@@ -1,194 +1,246 @@
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "table/lmdb_file.h"
+#include "table/lmdb_guard.h"
 #include "table/lmdb_internal.h"
-#include "util/file.h"
-#include "util/msg.h"
+#include "table/lmdb_lock.h"
 
-static enum table_status write_error(const struct lmdb_file *file, const char *what,
-                                     int rc, struct err *err)
+#define REOPEN_TRIES 5
+
+static bool is_answer(int rc)
 {
-    err_set(err, "%s %s: %s", what, file->path, mdb_strerror(rc));
-    return rc == ENOSPC ? TABLE_RETRY : TABLE_BROKEN;
+    return rc == 0 || rc == MDB_NOTFOUND || rc == MDB_KEYEXIST || rc == MDB_BAD_VALSIZE;
 }
 
-static int begin_write(struct lmdb_file *file, MDB_txn **txn_out)
+/* After an error nothing of the library's state is trusted: the transaction is lost,
+ * the environment closed, and opened again for the next change. */
+enum table_status lmdb_write_failed(struct lmdb_file *file, const char *what, int rc,
+                                    struct err *err)
 {
-    int rc = mdb_txn_begin(file->env, NULL, 0, txn_out);
+    bool damaged = rc == MDB_PANIC || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND ||
+                   rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH;
 
-    if (rc == MDB_MAP_RESIZED && mdb_env_set_mapsize(file->env, 0) == 0)
-        rc = mdb_txn_begin(file->env, NULL, 0, txn_out);
-    return rc;
+    err_set(err, "%s %s: %s", what, file->path,
+            damaged ? "the file is damaged" : mdb_strerror(rc));
+    if (rc == MDB_BAD_VALSIZE)
+        return TABLE_BROKEN;
+    lmdb_env_drop(file);
+    if (file->mode == TABLE_WRITE && file->fd >= 0)
+        lmdb_lock_release(file->fd);
+    return damaged ? TABLE_BROKEN : TABLE_RETRY;
 }
 
-static bool grow(struct lmdb_file *file)
-{
-    MDB_envinfo info;
+/* -- entering and leaving: the exclusive lock, and a transaction -- */
 
-    return mdb_env_info(file->env, &info) == 0 &&
-           mdb_env_set_mapsize(file->env, info.me_mapsize * 2) == 0;
+static bool env_is_of(const struct lmdb_file *file)
+{
+    struct stat st;
+    int fd;
+
+    return mdb_env_get_fd(file->env, &fd) == 0 && fstat(fd, &st) == 0 &&
+           st.st_dev == file->id.dev && st.st_ino == file->id.ino;
 }
 
-/* Without a transaction of the caller each change is one of its own, repeated with a
- * larger map when it does not fit. */
-static int single_change(struct lmdb_file *file,
-                         int (*change)(struct lmdb_file *, MDB_txn *, MDB_val *,
-                                       MDB_val *),
-                         MDB_val *key, MDB_val *value)
+struct check {
+    struct lmdb_file *file;
+    struct span key;
+    bool neighbours;
+    enum view_status status;
+};
+
+static void check_free(void *arg)
 {
-    for (;;) {
-        MDB_txn *txn;
-        int rc = begin_write(file, &txn);
-        if (rc != 0)
-            return rc;
-        MDB_val k = *key, v = value ? *value : (MDB_val){0};
-        rc = change(file, txn, &k, value ? &v : NULL);
-        if (rc == 0)
-            rc = mdb_txn_commit(txn);
-        else
-            mdb_txn_abort(txn);
-        if (rc != MDB_MAP_FULL || !grow(file))
-            return rc;
+    struct check *check = arg;
+
+    check->status = lmdb_view_check_free(&check->file->view);
+}
+
+static void check_path(void *arg)
+{
+    struct check *check = arg;
+
+    check->status =
+        lmdb_view_check_path(&check->file->view, check->key, check->neighbours);
+}
+
+static bool is_sound(struct lmdb_file *file, void (*fn)(void *), struct check *check)
+{
+    const struct lmdb_view *view = &file->view;
+
+    check->file = file;
+    return lmdb_guard(fn, check, view->map, view->map_size) == GUARD_OK &&
+           check->status == VIEW_OK;
+}
+
+static size_t newest_commit(const struct lmdb_file *file)
+{
+    const size_t *txnid = file->view.txnid;
+
+    return txnid[0] > txnid[1] ? txnid[0] : txnid[1];
+}
+
+/* What this process has committed itself needs no second look. */
+static bool free_list_is_sound(struct lmdb_file *file)
+{
+    struct check check = {0};
+
+    if (file->checked_txn != newest_commit(file) && !is_sound(file, check_free, &check))
+        return false;
+    return true;
+}
+
+/* The lock is of the file that the name leads to now: another may have taken its place
+ * while we waited. */
+static enum table_status lock_current(struct lmdb_file *file, struct err *err)
+{
+    enum table_status status = lmdb_file_settle(file, true, err);
+
+    for (int i = 0; status == TABLE_FOUND && i < REOPEN_TRIES; i++) {
+        struct lmdb_id id = file->id;
+        if (!lmdb_lock_wait(file->fd, LOCK_EXCLUSIVE, file->path, err))
+            return TABLE_RETRY;
+        int fd = file->fd;
+        status = lmdb_file_settle(file, true, err);
+        if (status != TABLE_FOUND)
+            break;
+        if (file->fd == fd && file->id.ino == id.ino && file->id.dev == id.dev)
+            return TABLE_FOUND;
     }
+    if (file->fd >= 0)
+        lmdb_lock_release(file->fd);
+    if (status == TABLE_FOUND)
+        err_set(err, "lock %s: it is being replaced all the time", file->path);
+    return status == TABLE_FOUND ? TABLE_RETRY : status;
 }
 
-static int run_change(struct lmdb_file *file,
-                      int (*change)(struct lmdb_file *, MDB_txn *, MDB_val *,
-                                    MDB_val *),
-                      MDB_val *key, MDB_val *value, struct err *err)
+static enum table_status enter(struct lmdb_file *file, struct err *err)
 {
-    if (file->write_txn)
-        return change(file, file->write_txn, key, value);
-    if (!lmdb_wait_lock(file, LOCK_EXCLUSIVE, err))
-        return EAGAIN;
-    int rc = single_change(file, change, key, value);
-    lmdb_release_lock(file);
+    enum table_status status = lock_current(file, err);
+    int rc = 0;
+
+    if (status != TABLE_FOUND)
+        return status;
+    status = lmdb_file_refresh(file, true, err);
+    if (status != TABLE_FOUND) {
+        lmdb_file_drop(file);
+        return status;
+    }
+    if (!free_list_is_sound(file))
+        return lmdb_write_failed(file, "error writing", MDB_CORRUPTED, err);
+    if (file->env && !env_is_of(file))
+        lmdb_env_drop(file);
+    if (!file->env)
+        rc = lmdb_env_open(file, file->path);
+    if (rc == 0 && !env_is_of(file)) { /* replaced just now */
+        lmdb_file_drop(file);
+        err_set(err, "open database %s: it was replaced meanwhile", file->path);
+        return TABLE_RETRY;
+    }
+    if (rc == 0)
+        rc = lmdb_txn_begin(file);
+    return rc == 0 ? TABLE_FOUND
+                   : lmdb_write_failed(file, "begin transaction on", rc, err);
+}
+
+enum table_status lmdb_file_lock(struct lmdb_file *file, struct err *err)
+{
+    return enter(file, err);
+}
+
+enum table_status lmdb_file_unlock(struct lmdb_file *file, struct err *err)
+{
+    if (!file->txn) { /* an error has ended it */
+        err_set(err, "save changes to %s: they were lost by an earlier error",
+                file->path);
+        return TABLE_RETRY;
+    }
+    int rc = lmdb_txn_commit(file);
+    if (rc != 0)
+        return lmdb_write_failed(file, "save changes to", rc, err);
+    file->checked_txn = newest_commit(file) + 1;
+    strbuf_free(&file->log);
+    lmdb_lock_release(file->fd);
+    return TABLE_FOUND;
+}
+
+/* -- changes -- */
+
+static int change_in_txn(struct lmdb_file *file, bool is_put, struct span key,
+                         struct span value)
+{
+    struct check check = {.key = key, .neighbours = !is_put};
+    int rc;
+
+    if (file->mode != TABLE_CREATE && !is_sound(file, check_path, &check))
+        return MDB_CORRUPTED;
+    rc = lmdb_txn_change(file, is_put, key, value);
+    if (rc == 0 && file->mode == TABLE_CREATE)
+        rc = lmdb_build_checkpoint(file);
     return rc;
 }
 
-static int change_put(struct lmdb_file *file, MDB_txn *txn, MDB_val *key,
-                      MDB_val *value)
+/* Without a transaction of the caller each change is one of its own. */
+static enum table_status change(struct lmdb_file *file, const char *what, bool is_put,
+                                struct span key, struct span value, struct err *err)
 {
-    bool keep = file->flags & (TABLE_IGNORE_DUP | TABLE_WARN_DUP);
+    bool single = file->mode == TABLE_WRITE && !file->txn;
+    enum table_status status = single ? enter(file, err) : TABLE_FOUND;
 
-    return mdb_put(txn, file->dbi, key, value, keep ? MDB_NOOVERWRITE : 0);
-}
-
-static int change_remove(struct lmdb_file *file, MDB_txn *txn, MDB_val *key,
-                         MDB_val *value UNUSED)
-{
-    return mdb_del(txn, file->dbi, key, NULL);
+    if (status != TABLE_FOUND)
+        return status;
+    if (!file->txn) {
+        err_set(err, "%s %s: an earlier error has ended the build", what, file->path);
+        return TABLE_RETRY;
+    }
+    int rc = change_in_txn(file, is_put, key, value);
+    if (!is_answer(rc))
+        return lmdb_write_failed(file, what, rc, err);
+    status = rc == 0 ? TABLE_FOUND : TABLE_NOT_FOUND;
+    if (rc == MDB_BAD_VALSIZE)
+        status = lmdb_write_failed(file, what, rc, err);
+    if (single && rc == 0)
+        status = lmdb_file_unlock(file, err);
+    else if (single) {
+        lmdb_txn_abort(file);
+        lmdb_lock_release(file->fd);
+    }
+    return status;
 }
 
 /* Text with or without the NUL that ends it. */
-static MDB_val stored(const struct strbuf *text, bool with_nul)
+static struct span stored(struct strbuf *text, struct span s, bool with_nul)
 {
-    return (MDB_val){.mv_size = text->len + with_nul, .mv_data = text->ptr};
+    strbuf_reset(text);
+    strbuf_add_span(text, s);
+    if (with_nul)
+        strbuf_add_char(text, '\0');
+    return strbuf_span(text);
 }
 
 enum table_status lmdb_file_put(struct lmdb_file *file, struct span key,
                                 struct span value, struct err *err)
 {
-    struct strbuf key_text = STRBUF_INIT, value_text = STRBUF_INIT;
     bool with_nul = !(file->flags & TABLE_NO_NUL) && file->try_nul;
+    struct strbuf value_text = STRBUF_INIT;
+    enum table_status status =
+        change(file, "error writing", true, stored(&file->stored, key, with_nul),
+               stored(&value_text, value, with_nul), err);
 
-    strbuf_add_span(&key_text, key);
-    strbuf_add_span(&value_text, value);
-    MDB_val k = stored(&key_text, with_nul), v = stored(&value_text, with_nul);
-    err->text[0] = '\0';
-    int rc = run_change(file, change_put, &k, &v, err);
-    strbuf_free(&key_text);
     strbuf_free(&value_text);
-    if (rc == 0)
-        return TABLE_FOUND;
-    if (rc == MDB_KEYEXIST)
-        return TABLE_NOT_FOUND;
-    return err->text[0] ? TABLE_RETRY : write_error(file, "error writing", rc, err);
+    return status;
 }
 
 enum table_status lmdb_file_remove(struct lmdb_file *file, struct span key,
                                    struct err *err)
 {
-    struct strbuf text = STRBUF_INIT;
-    int rc = MDB_NOTFOUND;
+    enum table_status status = TABLE_NOT_FOUND;
 
-    if (key.len == 0 || key.len >= (size_t)mdb_env_get_maxkeysize(file->env))
+    if (key.len == 0)
         return TABLE_NOT_FOUND;
-    strbuf_add_span(&text, key);
-    err->text[0] = '\0';
-    for (int with_nul = 1; with_nul >= 0 && rc == MDB_NOTFOUND; with_nul--) {
-        MDB_val k = stored(&text, with_nul);
-        rc = run_change(file, change_remove, &k, NULL, err);
+    for (int with_nul = 1; with_nul >= 0 && status == TABLE_NOT_FOUND; with_nul--) {
+        struct span text = stored(&file->stored, key, with_nul);
+        if (text.len <= LMDB_KEY_MAX)
+            status = change(file, "error deleting from", false, text, SPAN_EMPTY, err);
     }
-    strbuf_free(&text);
-    if (rc == 0)
-        return TABLE_FOUND;
-    if (rc == MDB_NOTFOUND)
-        return TABLE_NOT_FOUND;
-    return err->text[0] ? TABLE_RETRY
-                        : write_error(file, "error deleting from", rc, err);
-}
-
-bool lmdb_file_lock(struct lmdb_file *file, struct err *err)
-{
-    if (!lmdb_wait_lock(file, LOCK_EXCLUSIVE, err))
-        return false;
-    int rc = begin_write(file, &file->write_txn);
-    if (rc == 0)
-        return true;
-    file->write_txn = NULL;
-    lmdb_release_lock(file);
-    write_error(file, "begin transaction on", rc, err);
-    return false;
-}
-
-bool lmdb_file_unlock(struct lmdb_file *file, struct err *err)
-{
-    int rc = mdb_txn_commit(file->write_txn);
-
-    file->write_txn = NULL;
-    lmdb_release_lock(file);
-    if (rc != 0)
-        write_error(file, "save changes to", rc, err);
-    return rc == 0;
-}
-
-static bool sync_directory(const char *path)
-{
-    char *dir = xstrdup(path);
-    char *slash = strrchr(dir, '/');
-
-    if (slash)
-        slash[slash == dir] = '\0';
-    int fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        close(fd);
-    free(dir);
-    return ok;
-}
-
-bool lmdb_file_commit(struct lmdb_file *file, struct err *err)
-{
-    int rc = mdb_txn_commit(file->write_txn);
-
-    file->write_txn = NULL;
-    if (rc == 0)
-        rc = mdb_env_sync(file->env, 1);
-    if (rc != 0) {
-        write_error(file, "save", rc, err);
-        return false;
-    }
-    if (rename(file->build_path, file->path) < 0)
-        return err_set(err, "rename %s to %s: %s", file->build_path, file->path,
-                       strerror(errno));
-    free(file->build_path);
-    file->build_path = NULL;
-    return sync_directory(file->path) ||
-           err_set(err, "fsync directory of %s: %s", file->path, strerror(errno));
+    return status;
 }

@@ -338,6 +338,11 @@ bool table_unlock(struct table *table, struct err *err)
     return table->type->unlock(table, err);
 }
 
+bool table_flush(struct table *table, struct err *err)
+{
+    return !table->type->flush || table->type->flush(table, err);
+}
+
 void table_watch(struct table *table, int fd)
 {
     struct stat st;

@@ -42,6 +42,7 @@ enum table_flag {
     TABLE_WARN_DUP = 128,   /* asked, for update: keep the old value, warn */
     TABLE_NO_NUL = 256,     /* asked: write keys and values without a trailing NUL */
     TABLE_BASE64 = 512,     /* asked: values are stored as base64 of the content */
+    TABLE_BATCH = 1024, /* asked, for TABLE_WRITE: collect changes; see table_flush */
 };
 #define TABLE_ASKED (~(TABLE_FIXED | TABLE_PATTERN | TABLE_BLOCKS))
 
@@ -49,6 +50,9 @@ enum table_flag {
 struct table_env {
     const char *(*param)(void *arg, const char *name); /* NULL: undefined */
     void *arg;
+    /* Optional: have the index of a hash or btree table built that is missing, or older
+     * than its source path. True: done. An empty err: there is nothing that could. */
+    bool (*reindex)(void *arg, const char *type, const char *path, struct err *err);
 };
 
 struct table;
@@ -91,8 +95,16 @@ bool table_commit(struct table *table, struct err *err);
 bool table_lock(struct table *table, struct err *err);
 bool table_unlock(struct table *table, struct err *err);
 
-/* Has the file behind an open table been replaced? Then the process should end after
- * the log line "table X has changed -- restarting". Cheap (one stat a call). */
+/* TABLE_BATCH: changes are seen by this process at once; they are saved together, some
+ * 100 ms later, by a worker thread, at table_close, and here, where the calling fiber
+ * waits. A crash loses those not saved; for caches. Kinds that cannot do so save each
+ * change at once. False: not saved; they are kept, and saved later. */
+bool table_flush(struct table *table, struct err *err);
+
+/* Has the file behind an open table been replaced by one that this process cannot go
+ * over to by itself? (lmdb, hash and btree tables do so at the next look-up.) Then the
+ * process should end after the log line "table X has changed -- restarting". Cheap (one
+ * stat a call). */
 bool table_changed(const struct table *table);
 
 /* Next of several "type:name" or "{ ... }" elements separated by commas and white
@@ -101,8 +113,9 @@ bool table_next_element(struct span *rest, struct span *element_out);
 
 /* Built-in types in alphabetic order; NULL behind the last. */
 const char *table_type_name(size_t index);
-/* Those and the plug-ins that are listed and present, in alphabetic order, for "postconf
- * -m"; NULL behind the last. NULL with err: a list of plug-ins is malformed. */
+/* Those and the plug-ins that are listed and present, in alphabetic order, for
+ * "postconf -m"; NULL behind the last. NULL with err: a list of plug-ins is malformed.
+ */
 const char **table_type_names(const struct table_env *env, struct arena *arena,
                               struct err *err);
 /* Can postmap build this type? */

@@ -52,6 +52,7 @@ struct table_type {
     bool (*commit)(struct table *table, struct err *err);
     bool (*lock)(struct table *table, struct err *err);
     bool (*unlock)(struct table *table, struct err *err);
+    bool (*flush)(struct table *table, struct err *err);
     bool (*changed)(const struct table *table); /* instead of watched */
 };
 
@@ -68,7 +69,8 @@ bool table_file_changed(const struct table *table); /* what watching says */
 bool table_in_fiber(void);
 /* Setting of main.cf, or otherwise. */
 int64_t table_param_num(const struct table *table, const char *name, int64_t otherwise);
-/* Length of the balanced "{ ... }" at the start; 0: there is none, or it is not closed. */
+/* Length of the balanced "{ ... }" at the start; 0: there is none, or it is not closed.
+ */
 size_t table_braces(struct span text);
 /* "{ ... }" text of the inline forms: the inside, or false. */
 bool table_inline_text(const struct table *table, struct span *inside_out);
