@@ -316,7 +316,7 @@ if ! 203.0.113.0/24
 0.0.0.0/0 rest
 ::/0 never
 endif
-2001:db8:2::/48   spaced   out   
+2001:db8:2::/48   spaced   out
   continued
 # comment
 	more
