@@ -133,7 +133,7 @@ static bool wants_utf8(const struct options *opt)
            (opt->check_utf8_on || (!want->headers && !want->body));
 }
 
-static void finish_options(struct options *opt)
+static struct config *finish_options(struct options *opt)
 {
     struct postmap *pm = &opt->pm;
     struct err err;
@@ -152,6 +152,7 @@ static void finish_options(struct options *opt)
     pm->flags |= opt->ignore    ? TABLE_IGNORE_DUP
                  : opt->replace ? TABLE_REPLACE_DUP
                                 : TABLE_WARN_DUP;
+    return cfg;
 }
 
 /* A plain file name is of the default type. */
@@ -193,7 +194,7 @@ int main(int argc, char **argv)
         parse_option(&opt, option);
     if (argc == optind)
         usage(&opt);
-    finish_options(&opt);
+    struct config *cfg = finish_options(&opt);
     char **names = table_names(&opt.pm, argv + optind, argc - optind);
     if (opt.query)
         status = postmap_query(&opt.pm, names, opt.query);
@@ -204,5 +205,6 @@ int main(int argc, char **argv)
     else
         build_all(&opt.pm, names);
     free(names);
+    config_free(cfg);
     return status;
 }
