@@ -1,13 +1,8 @@
 /* Edits of main.cf: the lines that are not meant stay as they are. */
-#include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 
 #include "postconf/postconf.h"
-#include "util/file.h"
 #include "util/msg.h"
-
-#define MAIN_CF_MAX (16u << 20)
 
 struct edit {
     struct span name;
@@ -140,17 +135,15 @@ bool edit_main_cf(const struct postconf *pc, char **args, struct err *err)
 {
     struct config_source source = {.dir = pc->options.dir};
     struct config *cfg = config_new(&source);
-    struct strbuf old = STRBUF_INIT, new = STRBUF_INIT;
-    char *real = realpath(cfg->store->path, NULL); /* keeps a symbolic link in place */
-    bool ok = real || err_set(err, "open %s: %s", cfg->store->path, strerror(errno));
+    struct strbuf new = STRBUF_INIT;
+    struct edit_file file;
+    bool ok = edit_file_open(&file, cfg->store->path, err) &&
+              edit_text(&new, strbuf_span(&file.text), cfg->store->path,
+                        pc->options.mode, args, err) &&
+              edit_file_replace(&file, strbuf_span(&new), err);
 
-    ok = ok && file_read_all(real, MAIN_CF_MAX, &old, err) &&
-         edit_text(&new, strbuf_span(&old), cfg->store->path, pc->options.mode, args,
-                   err) &&
-         file_replace(real, strbuf_span(&new), 0644, err);
-    strbuf_free(&old);
+    edit_file_close(&file);
     strbuf_free(&new);
-    free(real);
     config_free(cfg);
     return ok;
 }

@@ -72,20 +72,20 @@ static void put_argument(struct strbuf *out, const char *text)
 }
 
 /* When folding, each option has its own line, and other words fill lines. */
-static void put_arguments(struct strbuf *out, const struct master_entry *entry,
+void master_put_arguments(struct strbuf *out, const char *const *argv, size_t argc,
                           bool fold)
 {
     size_t line_start = 0;
     bool options = true;
 
-    for (size_t i = 0; i < entry->argc; i++) {
+    for (size_t i = 0; i < argc; i++) {
         struct strbuf word = STRBUF_INIT;
         bool full;
 
-        put_argument(&word, entry->argv[i]);
-        if (strcmp(entry->argv[i], "-o") == 0 && i + 1 < entry->argc) {
+        put_argument(&word, argv[i]);
+        if (strcmp(argv[i], "-o") == 0 && i + 1 < argc) {
             strbuf_add_char(&word, ' ');
-            put_argument(&word, entry->argv[++i]);
+            put_argument(&word, argv[++i]);
         }
         options = options && word.ptr[0] == '-';
         full = fold && out->len - line_start + 1 + word.len > FOLD_COLUMN;
@@ -113,6 +113,13 @@ static void put_fields(struct strbuf *out, const struct master_entry *entry)
     }
 }
 
+void master_format_entry(struct strbuf *out, const struct master_entry *entry,
+                         bool fold)
+{
+    put_fields(out, entry);
+    master_put_arguments(out, entry->argv, entry->argc, fold);
+}
+
 static void show_entries(struct postconf *pc, struct request *request)
 {
     struct strbuf line = STRBUF_INIT;
@@ -123,8 +130,7 @@ static void show_entries(struct postconf *pc, struct request *request)
         if (!request_matches(request, entry, NULL))
             continue;
         strbuf_reset(&line);
-        put_fields(&line, entry);
-        put_arguments(&line, entry, pc->options.fold);
+        master_format_entry(&line, entry, pc->options.fold);
         puts(line.ptr);
     }
     strbuf_free(&line);
@@ -159,13 +165,21 @@ static void check_field_name(struct span name)
     msg_fatal("invalid service attribute name: \"%.*s\"", SPAN_ARG(name));
 }
 
+int master_field(struct span name)
+{
+    for (int i = 0; i < MASTER_FIELD_COUNT; i++)
+        if (span_eq_str(name, field_names[i]))
+            return i;
+    return -1;
+}
+
 /* The command is shown with its arguments. */
 static char *command_line(const struct master_entry *entry)
 {
     struct strbuf line = STRBUF_INIT;
 
     strbuf_add_str(&line, entry->command);
-    put_arguments(&line, entry, false);
+    master_put_arguments(&line, entry->argv, entry->argc, false);
     return strbuf_detach(&line);
 }
 

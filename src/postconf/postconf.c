@@ -7,7 +7,8 @@
 #include "table/table.h"
 #include "util/msg.h"
 
-#define OPTIONS "aAbc:C:deEfFhHjlmMno:pPqtT:vxX#"
+/* "+": options stand before names, as everywhere else. */
+#define OPTIONS "+aAbc:C:deEfFhHjlmMno:pPqtT:vxX#"
 
 static const char usage_text[] =
     "usage: postconf [-c config_dir] [-C class,...] [-d] [-e name=value] [-f] "
@@ -138,12 +139,19 @@ static void check_options(const struct options *options)
     bool master = options->subject && options->subject != 'p';
     bool edits = options->mode && strchr("eX#", options->mode);
 
+    if (edits && (options->expand || options->fold || options->overrides))
+        msg_fatal("specify one of -%c -%c", options->mode,
+                  options->expand ? 'x'
+                  : options->fold ? 'f'
+                                  : 'o');
     if (edits && (options->values_only || options->names_only))
         msg_fatal("specify one of -%c -%c", options->mode,
                   options->values_only ? 'h' : 'H');
     if (options->values_only && options->names_only)
         msg_fatal("specify one of -h -H");
-    if (master && options->mode)
+    if (master && options->mode &&
+        (!edits || (options->mode != 'e' && options->subject == 'F') ||
+         (options->mode == '#' && options->subject == 'P')))
         msg_fatal("with option -%c, do not specify -%c", options->subject,
                   options->mode);
     if (options->subject == 'M' && (options->values_only || options->names_only))
@@ -154,8 +162,6 @@ static void check_options(const struct options *options)
 /* "name=value" without -e is an edit, as it is no name. */
 static void imply_edit(struct options *options, char **args)
 {
-    if (options->subject && options->subject != 'p')
-        return;
     for (; *args; args++)
         if (strchr(*args, '='))
             set_mode(options, 'e');
@@ -243,10 +249,13 @@ static void edit(struct postconf *pc, char **args)
 {
     struct err err;
 
+    bool master = pc->options.subject && pc->options.subject != 'p';
+
     if (!*args)
         msg_fatal(pc->options.mode == 'e' ? "-e requires name=value argument"
+                  : master                ? "missing service argument"
                                           : "-X or -# requires a parameter name");
-    if (!edit_main_cf(pc, args, &err))
+    if (!(master ? edit_master_cf : edit_main_cf)(pc, args, &err))
         msg_fatal("%s", err.text);
 }
 
@@ -258,9 +267,9 @@ int main(int argc, char **argv)
     msg_init("postconf");
     while ((letter = getopt(argc, argv, OPTIONS)) != -1)
         parse_option(&pc.options, letter);
-    check_options(&pc.options);
     if (pc.options.mode != 'l' && pc.options.mode != 'm')
         imply_edit(&pc.options, argv + optind);
+    check_options(&pc.options);
     switch (pc.options.mode) {
     case 'l':
         list_lock_methods();
