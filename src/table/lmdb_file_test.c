@@ -51,7 +51,7 @@ static struct table *open_table(const char *file, enum table_mode mode, unsigned
 
 static const char *value_for(char *buf, int i)
 {
-    sprintf(buf, "value-of-%d%*s", i, i % 50 == 0 ? 5000 : i % 40, "x");
+    snprintf(buf, 6000, "value-of-%d%*s", i, i % 50 == 0 ? 5000 : i % 40, "x");
     return buf;
 }
 
@@ -60,7 +60,7 @@ static bool put(struct table *table, int i, const char *value)
     char key[20];
     struct err err;
 
-    sprintf(key, "key-%d", i);
+    snprintf(key, sizeof key, "key-%d", i);
     enum table_status status =
         table_update(table, span_str(key), span_str(value), &err);
     if (status != TABLE_FOUND)
@@ -73,7 +73,7 @@ static enum table_status get(struct table *table, int i, const char **value)
     char key[20];
     struct err err;
 
-    sprintf(key, "key-%d", i);
+    snprintf(key, sizeof key, "key-%d", i);
     return table_lookup(table, span_str(key), arena, value, &err);
 }
 
@@ -265,9 +265,9 @@ static void write_into(const char *file, size_t at)
         return;
     for (int i = 0; i < COUNT; i += 211) {
         char key[20];
-        sprintf(key, "key-%d", i);
+        snprintf(key, sizeof key, "key-%d", i);
         table_update(table, span_str(key), SPAN_LIT("changed"), &err);
-        sprintf(key, "key-%d", i + 1);
+        snprintf(key, sizeof key, "key-%d", i + 1);
         table_delete(table, span_str(key), &err);
     }
     table_close(table);
@@ -446,7 +446,7 @@ static void run_writer(int id, int64_t end)
     char text[40];
 
     for (int n = 1; loop_now_exact() < end; n++) {
-        sprintf(text, "%d", n);
+        snprintf(text, sizeof text, "%d", n);
         if (!table_lock(table, &err) || !put(table, id, text) ||
             !put(table, id + 1000, text) || !table_unlock(table, &err))
             _exit(2);
