@@ -85,4 +85,5 @@ def test_line_ends_count(gatepost):
         client.send(b"BDAT 2900 LAST\r\n" + b"x\n" * 1450)
         assert client.reply().text == "552 5.3.4 Error: message file too big"
         client.cmd("NOOP", 250)
-    assert m.queue() == []
+    m.wait_log("disconnect from")
+    m.wait_queue(lambda files: files == [])
