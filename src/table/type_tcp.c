@@ -1,0 +1,134 @@
+/* tcp:host:port: "get KEY" LF is answered by "200 VALUE", "500 TEXT" (not found) or
+ * "400 TEXT" (later); keys and values have %XX for what is not printable. */
+#include <stdlib.h>
+
+#include "table/line_client.h"
+#include "table/table_type.h"
+
+#define REPLY_MAX 4096
+#define TIMEOUT_S 100
+
+struct tcp {
+    struct table table;
+    struct line_client *client;
+};
+
+static bool tcp_open(struct table *table, struct err *err)
+{
+    struct tcp *tcp = (struct tcp *)table;
+
+    tcp->client = line_client_new(span_str(table->name), false, TIMEOUT_S, err);
+    return tcp->client || err_prefix(err, "%s", table->full_name);
+}
+
+static void tcp_close(struct table *table)
+{
+    line_client_free(((struct tcp *)table)->client);
+}
+
+static ssize_t line_complete(void *arg UNUSED, struct span in, struct err *err)
+{
+    ssize_t end = span_chr(in, '\n');
+
+    if (end >= 0 ? end > REPLY_MAX : in.len > REPLY_MAX) {
+        err_set(err, "text longer than %d", REPLY_MAX);
+        return -1;
+    }
+    return end + 1;
+}
+
+static void encode(struct strbuf *out, struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c <= 32 || c >= 127 || c == '%')
+            strbuf_addf(out, "%%%02X", c);
+        else
+            strbuf_add_char(out, (char)c);
+    }
+}
+
+static int hex_digit(char c)
+{
+    if (ascii_digit(c))
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool decode(struct strbuf *out, struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] != '%') {
+            strbuf_add_char(out, text.ptr[i]);
+            continue;
+        }
+        int high = i + 2 < text.len ? hex_digit(text.ptr[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(text.ptr[i + 2]) : -1;
+        if (low < 0)
+            return false;
+        strbuf_add_char(out, (char)(high * 16 + low));
+        i += 2;
+    }
+    return true;
+}
+
+static enum table_status judge(const struct table *table, struct span line,
+                               struct strbuf *value, struct err *err)
+{
+    struct strbuf text = STRBUF_INIT;
+    enum table_status status = TABLE_RETRY;
+    struct span code = span_first(line, 4);
+
+    if (line.len < 4 || !span_all_digits(span_first(line, 3)) || line.ptr[3] != ' ' ||
+        !decode(&text, span_skip(line, 4)))
+        err_set(err, "read TCP map reply from %s: malformed reply: %.100s", table->name,
+                line.ptr ? line.ptr : "");
+    else if (span_eq_str(code, "200 "))
+        status = TABLE_FOUND;
+    else if (span_eq_str(code, "500 "))
+        status = TABLE_NOT_FOUND;
+    else if (span_eq_str(code, "400 "))
+        err_set(err, "TCP map %s: temporary error: %.200s", table->name, text.ptr);
+    else
+        err_set(err, "read TCP map reply from %s: bad status code: %.100s", table->name,
+                line.ptr);
+    if (status == TABLE_FOUND)
+        strbuf_add_span(value, strbuf_span(&text));
+    strbuf_free(&text);
+    return status;
+}
+
+static enum table_status tcp_lookup(struct table *table, struct span key,
+                                    struct strbuf *value, struct err *err)
+{
+    struct strbuf request = STRBUF_INIT, reply = STRBUF_INIT;
+    enum table_status status = TABLE_RETRY;
+
+    strbuf_add_str(&request, "get ");
+    encode(&request, key);
+    strbuf_add_char(&request, '\n');
+    if (line_client_call(((struct tcp *)table)->client, strbuf_span(&request),
+                         line_complete, NULL, &reply, err)) {
+        while (reply.len > 0 &&
+               (reply.ptr[reply.len - 1] == '\n' || reply.ptr[reply.len - 1] == '\r'))
+            strbuf_truncate(&reply, reply.len - 1);
+        status = judge(table, strbuf_span(&reply), value, err);
+    } else {
+        err_prefix(err, "TCP map %s", table->name);
+    }
+    strbuf_free(&request);
+    strbuf_free(&reply);
+    return status;
+}
+
+extern const struct table_type table_type_tcp;
+const struct table_type table_type_tcp = {
+    .name = "tcp",
+    .size = sizeof(struct tcp),
+    .flags = TABLE_PATTERN | TABLE_BLOCKS,
+    .thread_safe = true,
+    .open = tcp_open,
+    .close = tcp_close,
+    .lookup = tcp_lookup,
+};
