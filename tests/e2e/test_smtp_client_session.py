@@ -102,6 +102,7 @@ def test_hello(like_peer, sink, main, greeting):
         count = len(server.sessions)
         send(m, MESSAGE)
         m.wait_log("status=")
+        m.wait_queue(lambda files: all(f.queue in ("deferred", "defer") for f in files))
         return m.normal_log("smtp"), said(server, count)
     like_peer(scenario, {**RELAY, **main})
 
