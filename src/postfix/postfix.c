@@ -13,29 +13,86 @@
 
 #define USAGE "usage: postfix [-c config_dir] [-Dv] command"
 
-static int run_check(struct postfix *pf)
-{
-    return check_system(pf) ? 0 : 1;
-}
+/* A command that gets by with a broken main.cf: it reports what is wrong, or needs
+ * little more than to know where things are. */
+#define TOLERANT true
 
 static const struct command_row {
     const char *name;
     int (*fn)(struct postfix *pf);
+    bool tolerant;
+    const char *options; /* after the command, for getopt; NULL: it looks at them */
 } commands[] = {
-    {"start", control_start},   {"start-fg", control_start_foreground},
-    {"stop", control_stop},     {"quick-stop", control_quick_stop},
-    {"abort", control_abort},   {"drain", control_drain},
-    {"reload", control_reload}, {"status", control_status},
-    {"flush", control_flush},   {"check", run_check},
-    {"logrotate", logrotate},
+    {"start", control_start, TOLERANT, "+f"},
+    {"start-fg", control_start_foreground, TOLERANT, "+f"},
+    {"stop", control_stop, TOLERANT, "+"},
+    {"quick-stop", control_quick_stop, TOLERANT, "+"},
+    {"abort", control_abort, TOLERANT, "+"},
+    {"drain", control_drain, TOLERANT, "+"},
+    {"reload", control_reload, TOLERANT, "+f"},
+    {"status", status_command, TOLERANT, "+j"},
+    {"flush", control_flush, TOLERANT, "+"},
+    {"check", check_command, TOLERANT, "+j"},
+    {"logrotate", logrotate, false, "+"},
 };
 
 static _Noreturn void unknown_command(const char *name)
 {
     msg_also_stderr(true);
-    msg_fatal("unknown command: '%s'. Usage: postfix start (or start-fg, stop, "
-              "quick-stop, drain, abort, reload, status, flush, check, logrotate)",
-              name);
+    msg_fatal(
+        "unknown command: '%s'. Usage: postfix start (or stop, reload, abort, "
+        "flush, check, status, set-permissions, upgrade-configuration, logrotate)",
+        name);
+}
+
+static const struct command_row *find_command(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+/* Further words are ignored, as operators' scripts may have some. */
+static void parse_command_options(struct postfix *pf, const struct command_row *row)
+{
+    int option;
+
+    optind = 0; /* begin anew: argv is another one */
+    while (row->options && (option = getopt(pf->argc, pf->argv, row->options)) != -1) {
+        switch (option) {
+        case 'f':
+            pf->force = true;
+            break;
+        case 'j':
+            pf->json = true;
+            break;
+        default:
+            msg_fatal("usage: postfix %s%s", row->name,
+                      strchr(row->options, 'f')   ? " [-f]"
+                      : strchr(row->options, 'j') ? " [-j]"
+                                                  : "");
+        }
+    }
+}
+
+/* check has better words for what the library warns of. */
+static bool hush(void *arg UNUSED, enum msg_level level UNUSED, struct span text UNUSED)
+{
+    return false;
+}
+
+static void load_configuration(struct postfix *pf, const struct command_row *row)
+{
+    struct err err;
+
+    if (row && row->fn == check_command)
+        msg_set_filter(hush, NULL);
+    pf->cfg = load_main_cf(&pf->load, &err);
+    msg_set_filter(NULL, NULL);
+    if (!pf->cfg ||
+        (!(row && row->tolerant) && load_first_error(pf->load, pf->cfg, &err)))
+        msg_fatal("%s", err.text);
 }
 
 static void parse_options(struct postfix *pf, int argc, char **argv)
@@ -112,31 +169,30 @@ int run_program(char *const *argv)
 
 int main(int argc, char **argv)
 {
-    const struct config_source source = {.program = "postfix"};
+    const struct command_row *row;
     struct postfix pf = {0};
-    const char *name;
-    struct err err;
+    int status;
 
     secure_descriptors();
     umask(022);
     signal(SIGPIPE, SIG_IGN);
     msg_init("postfix");
     parse_options(&pf, argc, argv);
-    name = optind < argc ? argv[optind] : "";
-    pf.cfg = config_load(&source, &err);
-    if (!pf.cfg)
-        msg_fatal("%s", err.text);
+    pf.argc = argc - optind;
+    pf.argv = argv + optind;
+    row = find_command(pf.argc > 0 ? pf.argv[0] : "");
+    if (row)
+        parse_command_options(&pf, row);
+    load_configuration(&pf, row);
     check_rights(&pf);
     setenv("MAIL_CONFIG", pf.cfg->dir, 1);
     service_log_open_command(pf.cfg, "postfix-script");
     msg_also_stderr(isatty(STDERR_FILENO));
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        if (strcmp(commands[i].name, name) == 0) {
-            int status = commands[i].fn(&pf);
-
-            msg_flush();
-            return status;
-        }
-    }
-    unknown_command(name);
+    if (!row)
+        unknown_command(pf.argc > 0 ? pf.argv[0] : "");
+    status = row->fn(&pf);
+    msg_flush();
+    load_free(pf.load);
+    config_free(pf.cfg);
+    return status;
 }
