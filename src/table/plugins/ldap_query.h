@@ -1,0 +1,25 @@
+/* What is asked of a directory for one key, and what is made of the entries. */
+#ifndef TABLE_PLUGINS_LDAP_QUERY_H
+#define TABLE_PLUGINS_LDAP_QUERY_H
+
+#include "ldap_conn.h"
+
+/* For backend_quote: RFC 4515 (in a filter) and RFC 4514 (in a DN). */
+bool ldap_quote_filter(void *arg, struct strbuf *out, struct span text);
+bool ldap_quote_dn(void *arg, struct strbuf *out, struct span text);
+
+/* The searches of one look-up: the first, and those that its special attributes ask
+ * for, each DN or URL once, at most recursion_limit deep. */
+struct ldap_query {
+    const struct ldap_config *config;
+    const struct backend *backend;
+    struct span key;
+    const char *base, *filter;
+    struct strbuf *value; /* the answer */
+    enum table_status status;
+};
+/* False: the session is lost and the query may be put to another server. Otherwise
+ * status is set; RETRY comes with err, and err may be a warning else. */
+bool ldap_query_run(struct ldap_query *query, LDAP *ld, struct err *err);
+
+#endif
