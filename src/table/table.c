@@ -166,7 +166,7 @@ static void run_blocking(struct lookup_job *job)
         }
     }
     table->busy = serial;
-    offload(run_offloaded, job);
+    offload_wait(run_offloaded, job);
     table->busy = false;
     if (serial)
         fiber_queue_wake_one(&table->waiters);

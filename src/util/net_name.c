@@ -60,7 +60,7 @@ int net_name_to_addrs(const char *name, int family, struct net_addr **list_out,
 {
     struct forward_job job = {.name = name, .family = family};
 
-    offload(forward_work, &job);
+    offload_wait(forward_work, &job);
     *list_out = job.list;
     *count_out = job.count;
     errno = job.error;
@@ -90,7 +90,7 @@ int net_addr_to_name(const struct net_addr *addr, char *name_out, size_t name_si
     struct reverse_job job = {.addr = addr, .name = name_out, .size = name_size};
 
     name_out[0] = '\0';
-    offload(reverse_work, &job);
+    offload_wait(reverse_work, &job);
     errno = job.error;
     return job.status;
 }

@@ -28,24 +28,31 @@ struct job_list {
     size_t count;
 };
 
-/* The part that workers share with the loop's thread. */
-static struct pool {
+enum { POOL_SHORT, POOL_WAIT, POOL_COUNT };
+
+static const size_t pool_limits[POOL_COUNT] = {OFFLOAD_THREADS, OFFLOAD_WAIT_THREADS};
+
+/* What workers share with the loop's thread. */
+static struct shared {
     pthread_mutex_t lock;
-    pthread_cond_t work;
-    struct job_list queued, done;
-    size_t idle;
+    struct pool {
+        pthread_cond_t work;
+        struct job_list queued;
+        size_t idle;
+    } pools[POOL_COUNT];
+    struct job_list done;
     int notify_fd; /* written when done becomes non-empty */
-} pool = {
+} shared = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
-    .work = PTHREAD_COND_INITIALIZER,
+    .pools = {{.work = PTHREAD_COND_INITIALIZER}, {.work = PTHREAD_COND_INITIALIZER}},
 };
 
 /* The part of the loop's thread. Jobs are handed over once a tick, so that many
  * cost one lock and few wake-ups. */
 static struct submitter {
-    struct job_list jobs;
+    struct job_list jobs[POOL_COUNT];
     struct loop_task task;
-    size_t threads;
+    size_t threads[POOL_COUNT];
     struct evfd done_ev;
     bool open;
 } submitter;
@@ -93,24 +100,26 @@ static void notify_loop(int fd)
     (void)unused;
 }
 
-static void *worker(UNUSED void *arg)
+static void *worker(void *arg)
 {
-    pthread_mutex_lock(&pool.lock);
+    struct pool *pool = arg;
+
+    pthread_mutex_lock(&shared.lock);
     for (;;) {
         struct job *job;
 
-        while (!pool.queued.head) {
-            pool.idle++;
-            pthread_cond_wait(&pool.work, &pool.lock);
-            pool.idle--;
+        while (!pool->queued.head) {
+            pool->idle++;
+            pthread_cond_wait(&pool->work, &shared.lock);
+            pool->idle--;
         }
-        job = job_list_pop(&pool.queued);
-        pthread_mutex_unlock(&pool.lock);
+        job = job_list_pop(&pool->queued);
+        pthread_mutex_unlock(&shared.lock);
         job->fn(job->arg);
-        pthread_mutex_lock(&pool.lock);
-        job_list_append(&pool.done, job);
-        if (pool.done.count == 1)
-            notify_loop(pool.notify_fd);
+        pthread_mutex_lock(&shared.lock);
+        job_list_append(&shared.done, job);
+        if (shared.done.count == 1)
+            notify_loop(shared.notify_fd);
     }
     return NULL;
 }
@@ -139,10 +148,10 @@ static void on_done(struct evfd *ev, UNUSED void *arg)
         ;
     evfd_read_blocked(ev);
 #endif
-    pthread_mutex_lock(&pool.lock);
-    done = pool.done;
-    memset(&pool.done, 0, sizeof pool.done);
-    pthread_mutex_unlock(&pool.lock);
+    pthread_mutex_lock(&shared.lock);
+    done = shared.done;
+    memset(&shared.done, 0, sizeof shared.done);
+    pthread_mutex_unlock(&shared.lock);
     resume_all(&done);
 }
 
@@ -160,14 +169,14 @@ static void open_notify_fd(void)
     if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
         msg_fatal("pipe: %s", strerror(errno));
 #endif
-    pool.notify_fd = fds[1];
+    shared.notify_fd = fds[1];
     evfd_init(&submitter.done_ev, fds[0]);
     evfd_watch(&submitter.done_ev, on_done, NULL);
     submitter.open = true;
 }
 
 /* Workers inherit the mask of their creator: signals are for the loop's thread. */
-static int start_thread(void)
+static int start_thread(struct pool *pool)
 {
     pthread_attr_t attr;
     pthread_t thread;
@@ -179,68 +188,78 @@ static int start_thread(void)
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, WORKER_STACK_SIZE);
-    error = pthread_create(&thread, &attr, worker, NULL);
+    error = pthread_create(&thread, &attr, worker, pool);
     pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     return error;
 }
 
-static void grow_pool(size_t wanted)
+static void grow_pool(int which, size_t wanted)
 {
-    for (; wanted > 0 && submitter.threads < OFFLOAD_THREADS; wanted--) {
-        int error = start_thread();
+    for (; wanted > 0 && submitter.threads[which] < pool_limits[which]; wanted--) {
+        int error = start_thread(&shared.pools[which]);
 
         if (error) {
             msg_warn("cannot start a worker thread: %s", strerror(error));
             return;
         }
-        submitter.threads++;
+        submitter.threads[which]++;
     }
 }
 
-static void run_inline(void)
+static void run_inline(struct job_list *jobs)
 {
-    while (submitter.jobs.head) {
-        struct job *job = job_list_pop(&submitter.jobs);
+    while (jobs->head) {
+        struct job *job = job_list_pop(jobs);
 
         job->fn(job->arg);
         fiber_unsuspend(job->fiber);
     }
 }
 
-static void wake_workers(size_t jobs, size_t idle)
+static void wake_workers(struct pool *pool, size_t jobs, size_t idle)
 {
     if (jobs >= idle) {
-        pthread_cond_broadcast(&pool.work);
+        pthread_cond_broadcast(&pool->work);
         return;
     }
     while (jobs-- > 0)
-        pthread_cond_signal(&pool.work);
+        pthread_cond_signal(&pool->work);
+}
+
+static void submit(int which)
+{
+    struct pool *pool = &shared.pools[which];
+    struct job_list *jobs = &submitter.jobs[which];
+    size_t added = jobs->count, queued, idle;
+
+    if (added == 0)
+        return;
+    if (submitter.threads[which] == 0)
+        grow_pool(which, added);
+    if (submitter.threads[which] == 0) {
+        run_inline(jobs);
+        return;
+    }
+    pthread_mutex_lock(&shared.lock);
+    job_list_join(&pool->queued, jobs);
+    queued = pool->queued.count;
+    idle = pool->idle;
+    pthread_mutex_unlock(&shared.lock);
+    if (idle > 0)
+        wake_workers(pool, added, idle);
+    if (queued > idle)
+        grow_pool(which, queued - idle);
 }
 
 static void submit_all(UNUSED void *arg)
 {
-    size_t added = submitter.jobs.count, queued, idle;
-
     open_notify_fd();
-    if (submitter.threads == 0)
-        grow_pool(added);
-    if (submitter.threads == 0) {
-        run_inline();
-        return;
-    }
-    pthread_mutex_lock(&pool.lock);
-    job_list_join(&pool.queued, &submitter.jobs);
-    queued = pool.queued.count;
-    idle = pool.idle;
-    pthread_mutex_unlock(&pool.lock);
-    if (idle > 0)
-        wake_workers(added, idle);
-    if (queued > idle)
-        grow_pool(queued - idle);
+    for (int which = 0; which < POOL_COUNT; which++)
+        submit(which);
 }
 
-void offload(void (*fn)(void *arg), void *arg)
+static void run_in_pool(int which, void (*fn)(void *arg), void *arg)
 {
     struct job job = {.fn = fn, .arg = arg, .fiber = fiber_self()};
 
@@ -248,21 +267,32 @@ void offload(void (*fn)(void *arg), void *arg)
         fn(arg);
         return;
     }
-    job_list_append(&submitter.jobs, &job);
+    job_list_append(&submitter.jobs[which], &job);
     loop_defer(&submitter.task, submit_all, NULL);
     fiber_suspend();
+}
+
+void offload(void (*fn)(void *arg), void *arg)
+{
+    run_in_pool(POOL_SHORT, fn, arg);
+}
+
+void offload_wait(void (*fn)(void *arg), void *arg)
+{
+    run_in_pool(POOL_WAIT, fn, arg);
 }
 
 /* Threads do not survive fork(), and one may have held the lock. */
 void offload_reinit_after_fork(void)
 {
     bool was_open = submitter.open;
-    int read_fd = submitter.done_ev.fd, write_fd = pool.notify_fd;
+    int read_fd = submitter.done_ev.fd, write_fd = shared.notify_fd;
 
     memset(&submitter, 0, sizeof submitter);
-    memset(&pool, 0, sizeof pool);
-    pthread_mutex_init(&pool.lock, NULL);
-    pthread_cond_init(&pool.work, NULL);
+    memset(&shared, 0, sizeof shared);
+    pthread_mutex_init(&shared.lock, NULL);
+    for (int which = 0; which < POOL_COUNT; which++)
+        pthread_cond_init(&shared.pools[which].work, NULL);
     if (!was_open)
         return;
     close(read_fd);

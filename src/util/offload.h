@@ -10,9 +10,13 @@
 
 #include "util/base.h"
 
-#define OFFLOAD_THREADS 16
+#define OFFLOAD_THREADS      16
+#define OFFLOAD_WAIT_THREADS 64
 
 void offload(void (*fn)(void *arg), void *arg);
+/* The same for calls that may wait for another host (SQL, LDAP, name service): threads
+ * of their own, so that a slow server never holds up a sync. */
+void offload_wait(void (*fn)(void *arg), void *arg);
 
 /* fsync through the pool. Returns 0, or an errno value. */
 int offload_fsync(int fd);

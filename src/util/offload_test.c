@@ -49,6 +49,39 @@ static void test_runs_in_another_thread(void **state)
     assert_int_equal(fiber_main(result_body, NULL), 0);
 }
 
+static bool released;
+
+static void wait_for_release(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
+        usleep(1000);
+}
+
+static void slow_fiber(void *arg)
+{
+    offload_wait(wait_for_release, arg);
+}
+
+static int slow_server_body(void *arg)
+{
+    struct call call = {.input = 5};
+
+    for (int i = 0; i < 2 * OFFLOAD_WAIT_THREADS; i++)
+        fiber_spawn("slow", slow_fiber, arg);
+    fiber_sleep(20);
+    offload(square, &call);
+    __atomic_store_n(&released, true, __ATOMIC_RELEASE);
+    wait_for_others();
+    return call.output;
+}
+
+static void test_slow_servers_hold_up_no_sync(void **state)
+{
+    (void)state;
+    assert_int_equal(fiber_main(slow_server_body, NULL), 25);
+}
+
 static void test_runs_inline_outside_fibers(void **state)
 {
     struct call call = {.input = 3};
@@ -224,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs_inline_outside_fibers),
         cmocka_unit_test(test_runs_in_another_thread),
+        cmocka_unit_test(test_slow_servers_hold_up_no_sync),
         cmocka_unit_test(test_calls_run_in_parallel),
         cmocka_unit_test(test_many_calls),
         cmocka_unit_test(test_cancellation_waits_for_the_call),
