@@ -58,7 +58,7 @@ struct envelope {
     const char *envelope_id;
     int ret;
     int trace_flags;
-    int64_t trace_offset; /* of the record with them */
+    int64_t trace_offset;        /* of the record with them */
     const char *verp;            /* delimiters or "" */
     const char *rewrite_context; /* "local" or "remote" */
     const char *log_ident;

@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (ok == (err.text[0] != '\0'))
         abort();
     for (; entries; entries = entries->next)
-        if (!entries->type[0] || strpbrk(entries->type, "/ :.") || entries->path[0] != '/')
+        if (!entries->type[0] || strpbrk(entries->type, "/ :.") ||
+            entries->path[0] != '/')
             abort();
     arena_free(arena);
     return 0;
