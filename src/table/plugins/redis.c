@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "redis_query.h"
-#include "redis_servers.h"
+#include "table/plugins/redis_query.h"
+#include "table/plugins/redis_servers.h"
 #include "table/plugin.h"
 #include "util/file.h"
 

@@ -1,4 +1,4 @@
-#include "redis_conn.h"
+#include "table/plugins/redis_conn.h"
 
 #include <errno.h>
 #include <fcntl.h>

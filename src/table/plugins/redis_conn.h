@@ -6,7 +6,7 @@
 
 #include <openssl/ssl.h>
 
-#include "redis_proto.h"
+#include "table/plugins/redis_proto.h"
 
 /* Shared by all connections of a table and not changed after opening it. */
 struct redis_settings {

@@ -1,4 +1,4 @@
-#include "redis_proto.h"
+#include "table/plugins/redis_proto.h"
 
 #include <stdio.h>
 #include <stdlib.h>

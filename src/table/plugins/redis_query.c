@@ -1,4 +1,4 @@
-#include "redis_query.h"
+#include "table/plugins/redis_query.h"
 
 #include <stdlib.h>
 

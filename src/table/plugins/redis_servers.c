@@ -1,10 +1,10 @@
-#include "redis_servers.h"
+#include "table/plugins/redis_servers.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "conn_pool.h"
+#include "table/plugins/conn_pool.h"
 
 #define HOST_SIZE (REDIS_MAX_HOST + 16) /* "[host]:port" */
 

@@ -3,7 +3,7 @@
 #ifndef TABLE_PLUGINS_REDIS_SERVERS_H
 #define TABLE_PLUGINS_REDIS_SERVERS_H
 
-#include "redis_conn.h"
+#include "table/plugins/redis_conn.h"
 
 #define REDIS_MAX_NODES     200 /* of a cluster */
 #define REDIS_MAX_REDIRECTS 5

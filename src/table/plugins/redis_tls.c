@@ -1,6 +1,6 @@
 #include <openssl/err.h>
 
-#include "redis_conn.h"
+#include "table/plugins/redis_conn.h"
 
 static bool set(const char *value)
 {
