@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "conn_pool.h"
-#include "ldap_query.h"
+#include "table/plugins/conn_pool.h"
+#include "table/plugins/ldap_query.h"
 #include "table/plugin.h"
 
 #define IDLE_S     300

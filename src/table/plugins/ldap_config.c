@@ -1,4 +1,4 @@
-#include "ldap_config.h"
+#include "table/plugins/ldap_config.h"
 
 #include <ldap.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "ldap_conn.h"
+#include "table/plugins/ldap_conn.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>

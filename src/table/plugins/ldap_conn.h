@@ -5,7 +5,7 @@
 
 #include <ldap.h>
 
-#include "ldap_config.h"
+#include "table/plugins/ldap_config.h"
 
 /* Once, before the first session. */
 void ldap_conn_prepare(struct ldap_config *config);

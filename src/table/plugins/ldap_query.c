@@ -1,4 +1,4 @@
-#include "ldap_query.h"
+#include "table/plugins/ldap_query.h"
 
 #include <stdlib.h>
 

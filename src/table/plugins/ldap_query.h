@@ -2,7 +2,7 @@
 #ifndef TABLE_PLUGINS_LDAP_QUERY_H
 #define TABLE_PLUGINS_LDAP_QUERY_H
 
-#include "ldap_conn.h"
+#include "table/plugins/ldap_conn.h"
 
 /* For backend_quote: RFC 4515 (in a filter) and RFC 4514 (in a DN). */
 bool ldap_quote_filter(void *arg, struct strbuf *out, struct span text);
