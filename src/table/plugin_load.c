@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -204,6 +205,23 @@ static bool matches(const struct table_plugin *plugin, const struct plugin_entry
     return true;
 }
 
+static void ignore_signal(int signo UNUSED)
+{
+}
+
+/* Client libraries write to connections that the server may have closed. Services have
+ * a handler already (loop.h); this is for commands. A handler, unlike SIG_IGN, is not
+ * inherited by programs that are executed. */
+static void survive_lost_connections(void)
+{
+    struct sigaction now,
+        action = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART};
+
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+        sigaction(SIGPIPE, &action, NULL);
+}
+
 static const struct table_type *load(const struct plugin_entry *entry, struct err *err)
 {
     struct stat st;
@@ -228,6 +246,7 @@ static const struct table_type *load(const struct plugin_entry *entry, struct er
     }
     if (!matches(plugin, entry, err))
         return NULL;
+    survive_lost_connections();
     plugin->set_host(table_host());
     return remember(plugin->type);
 }

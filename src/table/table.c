@@ -116,15 +116,19 @@ enum table_status table_lookup_inner(struct table *inner, struct span key,
     return status;
 }
 
-struct lookup_job {
+/* One call of a kind's function, wherever it runs. */
+struct table_call {
+    void (*run)(struct table_call *call);
     struct table *table;
     struct span key;
-    struct strbuf value;
+    struct strbuf value; /* that a look-up found */
+    struct span text;    /* to be stored */
+    bool first;          /* of a walk */
     struct err *err;
     enum table_status status;
 };
 
-/* Of the thread, not of the process: set while a worker runs a look-up. */
+/* Of the thread, not of the process: set while a worker runs a call. */
 static _Thread_local bool on_worker;
 
 bool table_in_fiber(void)
@@ -132,45 +136,76 @@ bool table_in_fiber(void)
     return !on_worker && fiber_self();
 }
 
-static void run_lookup(void *arg)
+static void run_lookup(struct table_call *call)
 {
-    struct lookup_job *job = arg;
+    call->status =
+        call->table->type->lookup(call->table, call->key, &call->value, call->err);
+}
 
-    job->status = job->table->type->lookup(job->table, job->key, &job->value, job->err);
+static void run_update(struct table_call *call)
+{
+    call->status =
+        call->table->type->update(call->table, call->key, call->text, call->err);
+}
+
+static void run_remove(struct table_call *call)
+{
+    call->status = call->table->type->remove(call->table, call->key, call->err);
+}
+
+static void run_next(struct table_call *call)
+{
+    struct table *table = call->table;
+
+    call->status = table->type->next(table, call->first, &table->seq_key,
+                                     &table->seq_value, call->err);
 }
 
 static void run_offloaded(void *arg)
 {
+    struct table_call *call = arg;
     bool outer = on_worker;
 
     on_worker = true;
-    run_lookup(arg);
+    call->run(call);
     on_worker = outer;
 }
 
-/* A blocking backend that is not thread-safe serves one fiber at a time. */
-static void run_blocking(struct lookup_job *job)
+/* A blocking backend that is not thread-safe serves one fiber at a time, and a walk has
+ * a state in any. */
+static void run_blocking(struct table_call *call)
 {
-    struct table *table = job->table;
+    struct table *table = call->table;
     struct strbuf key = STRBUF_INIT;
 
-    strbuf_add_span(&key, job->key); /* table->key changes under other fibers */
-    job->key = strbuf_span(&key);
-    bool serial = !table->thread_safe && fiber_self();
+    strbuf_add_span(&key, call->key); /* table->key changes under other fibers */
+    call->key = strbuf_span(&key);
+    bool serial = fiber_self() && (!table->thread_safe || call->run == run_next);
     while (serial && table->busy) {
         if (fiber_queue_wait(&table->waiters, LOOP_NEVER) != WAIT_READY) {
-            err_set(job->err, "lookup was cancelled");
-            job->status = TABLE_RETRY;
+            err_set(call->err, "lookup was cancelled");
+            call->status = TABLE_RETRY;
             strbuf_free(&key);
             return;
         }
     }
-    table->busy = serial;
-    offload_wait(run_offloaded, job);
-    table->busy = false;
     if (serial)
+        table->busy = true;
+    offload_wait(run_offloaded, call);
+    if (serial) {
+        table->busy = false;
         fiber_queue_wake_one(&table->waiters);
+    }
     strbuf_free(&key);
+}
+
+static enum table_status run_call(struct table_call *call)
+{
+    if (call->table->flags & TABLE_BLOCKS)
+        run_blocking(call);
+    else
+        call->run(call);
+    return call->status;
 }
 
 static bool decode_value(const struct table *table, struct span key,
@@ -210,7 +245,7 @@ static bool key_is_utf8(const struct table *table, struct span key)
 }
 
 /* Callers write what they find into headers and replies that must be UTF-8. */
-static enum table_status check_value(struct lookup_job *job)
+static enum table_status check_value(struct table_call *job)
 {
     struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
 
@@ -230,7 +265,7 @@ enum table_status table_lookup(struct table *table, struct span key,
                                struct arena *arena, const char **value_out,
                                struct err *err)
 {
-    struct lookup_job job = {.table = table, .err = err};
+    struct table_call job = {.run = run_lookup, .table = table, .err = err};
 
     *value_out = NULL;
     err->text[0] = '\0';
@@ -238,10 +273,7 @@ enum table_status table_lookup(struct table *table, struct span key,
         return TABLE_NOT_FOUND;
     strbuf_init(&job.value);
     job.key = stored_key(table, key, &table->key);
-    if (table->flags & TABLE_BLOCKS)
-        run_blocking(&job);
-    else
-        run_lookup(&job);
+    run_call(&job);
     if (job.status == TABLE_FOUND || job.status == TABLE_NOT_FOUND)
         log_warning(err);
     if (job.status == TABLE_FOUND)
@@ -268,8 +300,12 @@ enum table_status table_update(struct table *table, struct span key, struct span
     if (!table->type->update || table->mode == TABLE_READ)
         return unsupported(table, "update", err);
     err->text[0] = '\0';
-    enum table_status status =
-        table->type->update(table, stored_key(table, key, &table->key), value, err);
+    struct table_call call = {.run = run_update,
+                              .table = table,
+                              .key = stored_key(table, key, &table->key),
+                              .text = value,
+                              .err = err};
+    enum table_status status = run_call(&call);
     if (status == TABLE_FOUND || status == TABLE_NOT_FOUND)
         log_warning(err);
     return status;
@@ -281,7 +317,11 @@ enum table_status table_delete(struct table *table, struct span key, struct err 
         return unsupported(table, "delete", err);
     if (!key_is_utf8(table, key))
         return TABLE_NOT_FOUND;
-    return table->type->remove(table, stored_key(table, key, &table->key), err);
+    struct table_call call = {.run = run_remove,
+                              .table = table,
+                              .key = stored_key(table, key, &table->key),
+                              .err = err};
+    return run_call(&call);
 }
 
 enum table_status table_next(struct table *table, bool first, struct span *key_out,
@@ -289,22 +329,22 @@ enum table_status table_next(struct table *table, bool first, struct span *key_o
 {
     if (!table->type->next)
         return unsupported(table, "sequence", err);
-    enum table_status status;
+    struct table_call call = {
+        .run = run_next, .table = table, .first = first, .err = err};
     bool usable = true;
 
     do {
         strbuf_reset(&table->seq_key);
         strbuf_reset(&table->seq_value);
-        status =
-            table->type->next(table, first, &table->seq_key, &table->seq_value, err);
-        if (status == TABLE_FOUND && (table->flags & TABLE_BASE64))
+        run_call(&call);
+        if (call.status == TABLE_FOUND && (table->flags & TABLE_BASE64))
             usable =
                 decode_value(table, strbuf_span(&table->seq_key), &table->seq_value);
-        first = false;
-    } while (!usable && status == TABLE_FOUND);
+        call.first = false;
+    } while (!usable && call.status == TABLE_FOUND);
     *key_out = strbuf_span(&table->seq_key);
     *value_out = strbuf_span(&table->seq_value);
-    return status;
+    return call.status;
 }
 
 bool table_inherit(struct table *table, const struct stat *source, bool owner,

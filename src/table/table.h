@@ -7,7 +7,8 @@
  * as a corrupt file or a bad query: mail must wait too, and the operator is told).
  *
  * Call from fibers or from plain commands. Kinds that block (NSS, SQL) run in the
- * offload pool, so any lookup may switch fibers. */
+ * offload pool, so any look-up, update, deletion or step of a walk may switch fibers.
+ */
 #ifndef TABLE_TABLE_H
 #define TABLE_TABLE_H
 
@@ -36,7 +37,7 @@ enum table_flag {
     TABLE_PATTERN = 2, /* one query with the full key; no folding, no partial keys */
     TABLE_NO_FOLD = 4, /* asked: do not lower the case of fixed keys */
     TABLE_UTF8 = 8,    /* asked: keys and values must be UTF-8 (smtputf8_enable) */
-    TABLE_BLOCKS = 16, /* lookups run in the offload pool */
+    TABLE_BLOCKS = 16, /* calls run in the offload pool */
     TABLE_IGNORE_DUP = 32,  /* asked, for update: keep the old value, say nothing */
     TABLE_REPLACE_DUP = 64, /* asked, for update: take the new value, say nothing */
     TABLE_WARN_DUP = 128,   /* asked, for update: keep the old value, warn */

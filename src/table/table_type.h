@@ -31,15 +31,16 @@ struct table_type {
     size_t size;    /* of the state, which starts with struct table; zeroed */
     unsigned flags; /* FIXED or PATTERN, BLOCKS; open may change table->flags */
     bool buildable, updatable;
-    bool thread_safe; /* BLOCKS: lookups may run in parallel */
+    bool thread_safe; /* BLOCKS: calls other than next may run in parallel */
 
     /* table->name, mode and flags are set. On false close is called too. From open,
      * lookup and update that succeed, a text in err is a warning for the log; it is
      * empty before the call. */
     bool (*open)(struct table *table, struct err *err);
     void (*close)(struct table *table);
-    /* Append the value to the empty strbuf. BLOCKS: runs on a worker thread and touches
-     * nothing but its arguments. */
+    /* Append the value to the empty strbuf. BLOCKS: this, update, remove and next run
+     * on worker threads and touch nothing but their arguments; next only one at a time.
+     */
     enum table_status (*lookup)(struct table *table, struct span key,
                                 struct strbuf *value, struct err *err);
     /* Optional from here. */
