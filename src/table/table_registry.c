@@ -6,19 +6,19 @@
 
 extern const struct table_type table_type_btree, table_type_cidr, table_type_debug,
     table_type_environ, table_type_fail, table_type_hash, table_type_inline,
-    table_type_internal, table_type_lmdb, table_type_pcre, table_type_pipemap,
-    table_type_proxy, table_type_randmap, table_type_regexp, table_type_socketmap,
-    table_type_static, table_type_tcp, table_type_texthash, table_type_unionmap,
-    table_type_unix;
+    table_type_internal, table_type_lmdb, table_type_memcache, table_type_pcre,
+    table_type_pipemap, table_type_proxy, table_type_randmap, table_type_regexp,
+    table_type_socketmap, table_type_static, table_type_tcp, table_type_texthash,
+    table_type_unionmap, table_type_unix;
 
 static const struct table_type *const types[] = {
-    &table_type_btree,    &table_type_cidr,     &table_type_debug,
-    &table_type_environ,  &table_type_fail,     &table_type_hash,
-    &table_type_inline,   &table_type_internal, &table_type_lmdb,
-    &table_type_pcre,     &table_type_pipemap,  &table_type_proxy,
-    &table_type_randmap,  &table_type_regexp,   &table_type_socketmap,
-    &table_type_static,   &table_type_tcp,      &table_type_texthash,
-    &table_type_unionmap, &table_type_unix,
+    &table_type_btree,     &table_type_cidr,     &table_type_debug,
+    &table_type_environ,   &table_type_fail,     &table_type_hash,
+    &table_type_inline,    &table_type_internal, &table_type_lmdb,
+    &table_type_memcache,  &table_type_pcre,     &table_type_pipemap,
+    &table_type_proxy,     &table_type_randmap,  &table_type_regexp,
+    &table_type_socketmap, &table_type_static,   &table_type_tcp,
+    &table_type_texthash,  &table_type_unionmap, &table_type_unix,
 };
 
 const struct table_type *table_type_find(struct span name)
