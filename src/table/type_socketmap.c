@@ -4,6 +4,7 @@
 
 #include "table/line_client.h"
 #include "table/table_type.h"
+#include "util/escape.h"
 
 #define TIMEOUT_S 100
 
@@ -82,6 +83,17 @@ static ssize_t reply_complete(void *arg, struct span in, struct err *err)
     return start + (ssize_t)len + 1;
 }
 
+static void complain(const struct table *table, const char *what, struct span text,
+                     struct err *err)
+{
+    struct strbuf shown = STRBUF_INIT;
+
+    escape_printable(&shown, span_first(text, 200), '?', true);
+    err_set(err, "%s socketmap server %s error: %s", table->full_name, what,
+            shown.ptr ? shown.ptr : "");
+    strbuf_free(&shown);
+}
+
 static enum table_status judge(const struct table *table, struct span text,
                                struct strbuf *value, struct err *err)
 {
@@ -99,16 +111,13 @@ static enum table_status judge(const struct table *table, struct span text,
         strbuf_add_span(value, text);
         return TABLE_FOUND;
     }
-    text = span_first(text, 200);
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (!span_eq_str(word, words[i].word))
             continue;
-        err_set(err, "%s socketmap server %s error: %.*s", table->full_name,
-                words[i].meaning, SPAN_ARG(text));
+        complain(table, words[i].meaning, text, err);
         return words[i].status;
     }
-    err_set(err, "%s socketmap server unknown error: %.*s", table->full_name,
-            SPAN_ARG(text));
+    complain(table, "unknown", text, err);
     return TABLE_RETRY;
 }
 

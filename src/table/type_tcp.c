@@ -4,6 +4,7 @@
 
 #include "table/line_client.h"
 #include "table/table_type.h"
+#include "util/escape.h"
 
 #define REPLY_MAX 4096
 #define TIMEOUT_S 100
@@ -73,6 +74,16 @@ static bool decode(struct strbuf *out, struct span text)
     return true;
 }
 
+static void complain(const struct table *table, const char *what, struct span text,
+                     struct err *err)
+{
+    struct strbuf shown = STRBUF_INIT;
+
+    escape_printable(&shown, span_first(text, 200), '?', true);
+    err_set(err, "TCP map %s: %s: %s", table->name, what, shown.ptr ? shown.ptr : "");
+    strbuf_free(&shown);
+}
+
 static enum table_status judge(const struct table *table, struct span line,
                                struct strbuf *value, struct err *err)
 {
@@ -82,17 +93,15 @@ static enum table_status judge(const struct table *table, struct span line,
 
     if (line.len < 4 || !span_all_digits(span_first(line, 3)) || line.ptr[3] != ' ' ||
         !decode(&text, span_skip(line, 4)))
-        err_set(err, "read TCP map reply from %s: malformed reply: %.100s", table->name,
-                line.ptr ? line.ptr : "");
+        complain(table, "malformed reply", line, err);
     else if (span_eq_str(code, "200 "))
         status = TABLE_FOUND;
     else if (span_eq_str(code, "500 "))
         status = TABLE_NOT_FOUND;
     else if (span_eq_str(code, "400 "))
-        err_set(err, "TCP map %s: temporary error: %.200s", table->name, text.ptr);
+        complain(table, "temporary error", strbuf_span(&text), err);
     else
-        err_set(err, "read TCP map reply from %s: bad status code: %.100s", table->name,
-                line.ptr);
+        complain(table, "bad status code", line, err);
     if (status == TABLE_FOUND)
         strbuf_add_span(value, strbuf_span(&text));
     strbuf_free(&text);
