@@ -150,8 +150,8 @@ class Mta:
         return self.run("postconf", "-h", *names).stdout.strip("\n")
 
     # -- life ------------------------------------------------------------------
-    def start(self, ready=True):
-        self.run("postfix", "-c", self.etc, "start", timeout=60)
+    def start(self, *options, ready=True):
+        self.run("postfix", "-c", self.etc, "start", *options, timeout=60)
         self.running = True
         if ready:
             self.wait_ready()
