@@ -51,20 +51,36 @@ struct check_place at_file(const char *path)
 
 /* -- what views say -- */
 
+int check_next_argument(const struct master_entry *entry, size_t *i,
+                        struct span *value_out)
+{
+    const char *arg = *i < entry->argc ? entry->argv[*i] : "";
+
+    *value_out = (struct span){0};
+    if (arg[0] != '-' || !arg[1] || strcmp(arg, "--") == 0)
+        return 0;
+    ++*i;
+    /* Flags may be joined: "-vo name=value". */
+    for (arg++; *arg && strchr("ucivD", *arg); arg++)
+        if (!arg[1])
+            return *arg;
+    if (!strchr("ontqs", *arg))
+        return '?';
+    if (arg[1])
+        *value_out = span_str(arg + 1);
+    else if (*i < entry->argc)
+        *value_out = span_str(entry->argv[(*i)++]);
+    return *arg;
+}
+
 bool check_next_option(const struct master_entry *entry, size_t *i,
                        struct span *setting_out)
 {
-    for (; *i < entry->argc; (*i)++) {
-        const char *arg = entry->argv[*i];
+    int option;
 
-        if (strncmp(arg, "-o", 2) != 0)
-            continue;
-        if (!arg[2] && *i + 1 >= entry->argc)
-            continue;
-        *setting_out = span_str(arg[2] ? arg + 2 : entry->argv[++*i]);
-        ++*i;
-        return true;
-    }
+    while ((option = check_next_argument(entry, i, setting_out)) != 0)
+        if (option == 'o' && setting_out->ptr)
+            return true;
     return false;
 }
 
@@ -91,6 +107,33 @@ const char *view_value(const struct check_view *view, const char *parameter)
 bool entry_runs(const struct master_entry *entry, const char *program)
 {
     return strcmp(entry->command, program) == 0;
+}
+
+/* As the master daemon reads it. */
+bool entry_is_off(const struct check *check, const struct master_entry *entry)
+{
+    struct span rest = span_str(check->cfg->master_service_disable), word;
+    const char *type = service_type_name(entry->type);
+    const char *full = arena_printf(check->arena, "%s.%s", entry->name, type);
+
+    while (span_token(&rest, ", \t\r\n", &word)) {
+        bool negated = word.len > 1 && word.ptr[0] == '!';
+
+        if (negated)
+            word = span_skip(word, 1);
+        if (span_ieq_str(word, full) || span_ieq_str(word, type))
+            return !negated;
+    }
+    return false;
+}
+
+const struct check_view *entry_view(const struct check *check,
+                                    const struct master_entry *entry)
+{
+    for (size_t i = 1; i < check->view_count; i++)
+        if (check->views[i].entry == entry)
+            return &check->views[i];
+    return &check->views[0];
 }
 
 const struct master_entry *find_entry(const struct check *check, const char *name,
@@ -163,6 +206,25 @@ static void log_text(const struct check *check, const struct check_place *place,
         check->rule->code);
 }
 
+struct seen {
+    struct hash_node node;
+};
+
+static bool is_news(struct check *check, const struct check_place *place,
+                    const char *message)
+{
+    struct span key = span_str(
+        arena_printf(check->arena, "%s %s %d %s %s", check->rule->code, place->file,
+                     place->line, place->parameter ? place->parameter : "", message));
+    struct seen *seen;
+
+    if (hash_find(&check->seen, key))
+        return false;
+    seen = arena_alloc(check->arena, sizeof *seen);
+    hash_insert(&check->seen, &seen->node, key);
+    return true;
+}
+
 void check_found(struct check *check, struct check_place place, const char *fmt, ...)
 {
     const char *action = check->advice ? check->advice : check->rule->action;
@@ -173,7 +235,10 @@ void check_found(struct check *check, struct check_place place, const char *fmt,
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
     check->advice = NULL;
-    *(check->rule->severity == CHECK_ERROR ? &check->errors : &check->warnings) += 1;
+    if (!is_news(check, &place, message))
+        return;
+    check->errors += check->rule->severity == CHECK_ERROR;
+    check->refusals += (check->rule->when & CHECK_FATAL) != 0;
     if (check->pf->json) {
         print_json(check, &place, message, action);
         return;
@@ -201,6 +266,7 @@ static void begin(struct check *check, struct postfix *pf)
 
     *check = (struct check){.pf = pf, .cfg = pf->cfg, .load = pf->load};
     check->arena = arena_new();
+    hash_init(&check->seen, false);
     check->main_cf = arena_printf(check->arena, "%s/main.cf", pf->cfg->dir);
     check->master_cf = arena_printf(check->arena, "%s/master.cf", pf->cfg->dir);
     check->is_running = pid != 0;
@@ -212,6 +278,7 @@ static void begin(struct check *check, struct postfix *pf)
 static void finish(struct check *check)
 {
     msg_set_filter(NULL, NULL);
+    hash_free(&check->seen);
     check_unload_master(check);
     arena_free(check->arena);
 }
@@ -247,6 +314,7 @@ int check_command(struct postfix *pf)
 static bool run_before(struct postfix *pf, unsigned when, bool creates)
 {
     struct check check;
+    bool good;
 
     /* Why something is refused should be seen, also in a script. */
     msg_also_stderr(true);
@@ -254,17 +322,20 @@ static bool run_before(struct postfix *pf, unsigned when, bool creates)
     check.creates = creates;
     run_rules(&check, when);
     finish(&check);
-    if (check.errors == 0)
+    good = check.refusals == 0 || pf->force;
+    if (check.refusals && good)
+        msg_warn("going on in spite of that, as asked for with -f");
+    if (good)
         msg_also_stderr(isatty(STDERR_FILENO));
-    return check.errors == 0;
+    return good;
 }
 
 bool check_before_start(struct postfix *pf)
 {
-    return run_before(pf, pf->force ? CHECK_START : CHECK_START | CHECK_FATAL, true);
+    return run_before(pf, CHECK_START | CHECK_FATAL, true);
 }
 
 bool check_before_reload(struct postfix *pf)
 {
-    return pf->force || run_before(pf, CHECK_FATAL, false);
+    return run_before(pf, CHECK_FATAL, false);
 }

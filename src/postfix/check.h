@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "global/master_cf.h"
+#include "util/hash.h"
 #include "util/net.h"
 #include "postfix/postfix.h"
 
@@ -16,8 +17,10 @@ enum check_severity { CHECK_WARNING, CHECK_ERROR };
 /* When a rule applies besides "postfix check". */
 enum check_when {
     CHECK_ONLY = 0,
-    CHECK_FATAL = 1, /* an error that start and reload refuse; cheap, no network */
-    CHECK_START = 2, /* start looks at it, too */
+    /* What start and reload refuse: master or a service that is in use would certainly
+     * not run. Cheap, and nobody else is asked: no network, no names. */
+    CHECK_FATAL = 1,
+    CHECK_START = 2, /* start looks at it, too, and goes on */
 };
 
 struct check;
@@ -77,9 +80,12 @@ struct check {
     struct check_place warning_place;
     int captured_line; /* check_master.c: line in hand */
     bool speaking;
-    bool creates; /* missing directories */
-    unsigned errors, warnings;
-    uid_t mail_uid; /* check_find_owners */
+    bool creates;       /* missing directories */
+    struct hash seen;   /* findings by place and text */
+    unsigned errors;    /* of all rules */
+    unsigned refusals;  /* of those with CHECK_FATAL */
+    const char **types; /* of tables, once asked for */
+    uid_t mail_uid;     /* check_find_owners */
     gid_t mail_gid, setgid_gid;
     const char *owner_problem; /* text about mail_owner or setgid_group */
     const char *owner_parameter;
@@ -89,9 +95,10 @@ struct check {
 extern const struct check_rule check_param_rules[], check_limit_rules[],
     check_file_rules[], check_service_rules[], check_listen_rules[],
     check_chroot_rules[], check_relay_rules[], check_domain_rules[], check_host_rules[],
-    check_table_rules[], check_tls_rules[];
+    check_table_rules[];
 
-/* Report what the present rule has found: a phrase without a full stop. */
+/* Report what the present rule has found: a phrase without a full stop. What has been
+ * said of the same place before is dropped. */
 void check_found(struct check *check, struct check_place place, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 /* What to do about the next finding, instead of the rule's action. */
@@ -109,10 +116,20 @@ struct check_place at_file(const char *path);
 bool view_sets(const struct check_view *view, const char *parameter);
 /* Expanded; never NULL. */
 const char *view_value(const struct check_view *view, const char *parameter);
-/* Next "-o name=value" of an entry from argument *i on; false: no more. */
+/* Next option of an entry from argument *i on, as the service will see it: what follows
+ * its options is the program's own. Value: ptr NULL if there is none. '?': no option of
+ * services. 0: no more. */
+int check_next_argument(const struct master_entry *entry, size_t *i,
+                        struct span *value_out);
+/* Next "-o name=value"; false: no more. */
 bool check_next_option(const struct master_entry *entry, size_t *i,
                        struct span *setting_out);
 bool entry_runs(const struct master_entry *entry, const char *program);
+/* Turned off by master_service_disable. */
+bool entry_is_off(const struct check *check, const struct master_entry *entry);
+/* The settings that this entry runs with. */
+const struct check_view *entry_view(const struct check *check,
+                                    const struct master_entry *entry);
 const struct master_entry *find_entry(const struct check *check, const char *name,
                                       enum service_type type);
 

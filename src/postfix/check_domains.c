@@ -1,8 +1,8 @@
 /* Domains that are in more than one class: the first class wins, and recipients of the
  * others are never looked for. */
+#include "global/mail_table.h"
 #include "global/match_list.h"
 #include "postfix/check.h"
-#include "table/table.h"
 #include "util/file.h"
 
 #define FILE_MAX  (4u << 20)
@@ -56,7 +56,8 @@ static void add_table(struct check *check, struct names *names, const char *name
         strncmp(name, "hash:", 5) != 0 && strncmp(name, "btree:", 6) != 0 &&
         strncmp(name, "inline:", 7) != 0)
         return;
-    table = table_open(NULL, name, TABLE_READ, 0, &err);
+    table = table_open(mail_table_env(check->cfg), name, TABLE_READ,
+                       mail_table_flags(check->cfg), &err);
     for (bool first = true; table && names->count < NAMES_MAX &&
                             table_next(table, first, &key, &value, &err) == TABLE_FOUND;
          first = false)

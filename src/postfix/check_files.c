@@ -9,6 +9,9 @@
 
 #include "global/param.h"
 #include "postfix/check.h"
+#include "util/file.h"
+
+#define KEY_FILE_MAX (1u << 20)
 
 enum owner_kind { OWNER_ROOT, OWNER_MAIL };
 enum group_kind { GROUP_ANY, GROUP_SETGID };
@@ -146,17 +149,28 @@ static void each_directory(struct check *check,
     fn(check, layout_path(check, &data_row), &data_row);
 }
 
+/* What is wrong with owners is reported as such. */
+static bool owner_is_known(const struct check *check, const struct layout_row *row)
+{
+    if (!check->owner_problem)
+        return true;
+    return strcmp(check->owner_parameter, "setgid_group") == 0 &&
+           row->group == GROUP_ANY;
+}
+
 static void settle_directory(struct check *check, const char *path,
                              const struct layout_row *row)
 {
     struct stat st;
 
-    if (lstat(path, &st) == 0) {
+    /* Links to other places are the operator's. */
+    if (stat(path, &st) == 0) {
         if (S_ISDIR(st.st_mode))
             return;
         errno = ENOTDIR;
     } else if (errno == ENOENT) {
-        if (!check->creates || check->owner_problem || make_directory(check, path, row))
+        if (!check->creates || !owner_is_known(check, row) ||
+            make_directory(check, path, row))
             return;
     }
     check_found(check, at_file(path), "%s: %s", path, strerror(errno));
@@ -172,7 +186,8 @@ static void report_owner(struct check *check, const char *path,
 {
     struct stat st;
 
-    if (lstat(path, &st) < 0 || st.st_uid == owner_uid(check, row->owner))
+    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode) ||
+        st.st_uid == owner_uid(check, row->owner))
         return;
     check_advise(check, "chown %s %s", owner_name(check, row->owner), path);
     check_found(check, at_file(path), "not owned by %s: %s",
@@ -190,7 +205,7 @@ static void report_group(struct check *check, const char *path,
 {
     struct stat st;
 
-    if (row->group != GROUP_SETGID || lstat(path, &st) < 0 ||
+    if (row->group != GROUP_SETGID || stat(path, &st) < 0 || !S_ISDIR(st.st_mode) ||
         st.st_gid == check->setgid_gid)
         return;
     check_advise(check, "chgrp %s %s", check->cfg->setgid_group, path);
@@ -209,7 +224,7 @@ static void report_mode(struct check *check, const char *path,
 {
     struct stat st;
 
-    if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) ||
+    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode) ||
         (st.st_mode & ~row->mode & 07022) == 0)
         return;
     check_advise(check, "chmod %o %s", (unsigned)row->mode, path);
@@ -331,15 +346,66 @@ static void missing_files(struct check *check)
     }
 }
 
+static bool names_key(const char *name)
+{
+    static const char *const suffixes[] = {"_key_file", "_dkey_file", "_eckey_file",
+                                           "_chain_files"};
+
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++)
+        if (span_ends(span_str(name), span_str(suffixes[i])))
+            return true;
+    return false;
+}
+
+/* Parameters for keys follow those for certificates, which may well be public. */
+static bool holds_key(const char *path)
+{
+    struct strbuf text = STRBUF_INIT;
+    struct err err;
+    bool found = file_read_all(path, KEY_FILE_MAX, &text, &err) &&
+                 memmem(text.ptr, text.len, "PRIVATE KEY", 11);
+
+    strbuf_free(&text);
+    return found;
+}
+
+static void report_key(struct check *check, const struct check_view *view,
+                       const char *name)
+{
+    struct span rest = span_str(view_value(view, name)), word;
+    struct stat st;
+
+    while (span_token(&rest, ", \t\r\n", &word)) {
+        const char *path = arena_span_str(check->arena, word);
+
+        if (path[0] != '/' || stat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
+            !(st.st_mode & 07) || !holds_key(path))
+            continue;
+        check_advise(check, "chmod o-rwx %s", path);
+        check_found(check, at_view(check, view, name), "%s %s is readable by others",
+                    name, path);
+    }
+}
+
+static void readable_keys(struct check *check)
+{
+    for (size_t i = 0; i < check->view_count; i++)
+        for (size_t j = 0; j < param_count; j++)
+            if (names_key(param_table[j].name) &&
+                view_sets(&check->views[i], param_table[j].name) &&
+                (check->views[i].entry || config_line(check->cfg, param_table[j].name)))
+                report_key(check, &check->views[i], param_table[j].name);
+}
+
 const struct check_rule check_file_rules[] = {
     {"mail-owner", CHECK_ERROR, CHECK_FATAL, bad_owner,
      "services run with the rights of this user, which must be one of its own",
      "create the account, or name another one"},
-    {"setgid-group", CHECK_ERROR, CHECK_FATAL, bad_group,
+    {"setgid-group", CHECK_ERROR, CHECK_START, bad_group,
      "users hand in mail with the rights of this group, which must be one of its own",
      "create the group, or name another one"},
-    {"missing-directory", CHECK_ERROR, CHECK_FATAL, directories,
-     "the mail system needs it and could not create it",
+    {"missing-directory", CHECK_ERROR, CHECK_FATAL | CHECK_START, directories,
+     "the mail system cannot work without this directory",
      "remove what is in the way, then run \"postfix check\""},
     {"directory-owner", CHECK_WARNING, CHECK_START, directory_owner,
      "services cannot work in it, or others can", "give it to the right owner"},
@@ -358,5 +424,8 @@ const struct check_rule check_file_rules[] = {
     {"missing-file", CHECK_ERROR, 0, missing_files,
      "the service that reads it works without it, or not at all",
      "correct the name, or create the file"},
+    {"readable-key", CHECK_WARNING, 0, readable_keys,
+     "every user of this host can read the private key, and pose as this host",
+     "take the permission away"},
     {.code = NULL},
 };

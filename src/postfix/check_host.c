@@ -1,7 +1,6 @@
 /* Names of this host, its networks, and mail that would come back to it. */
+#include "global/mail_table.h"
 #include "postfix/check.h"
-
-#include "table/table.h"
 
 #define SEPARATORS ", \t\r\n"
 
@@ -200,7 +199,8 @@ static void transport_table(struct check *check, const char *name)
         strncmp(name, "hash:", 5) != 0 && strncmp(name, "btree:", 6) != 0 &&
         strncmp(name, "inline:", 7) != 0)
         return;
-    table = table_open(NULL, name, TABLE_READ, 0, &err);
+    table = table_open(mail_table_env(check->cfg), name, TABLE_READ,
+                       mail_table_flags(check->cfg), &err);
     for (bool first = true;
          table && table_next(table, first, &key, &value, &err) == TABLE_FOUND;
          first = false)

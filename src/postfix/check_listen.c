@@ -1,4 +1,5 @@
-/* Where inet services listen: addresses that are not here, taken or claimed twice. */
+/* Where inet services listen: addresses that are not here, taken or claimed twice.
+ * Names of hosts are looked up in one rule only, which start and reload leave out. */
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -30,34 +31,41 @@ static bool protocol(const struct check *check, const char *name)
     return false;
 }
 
-static void add_addr(struct listeners *all, const struct master_entry *entry,
-                     const struct net_addr *addr)
+/* 0, or why the address cannot be bound. */
+static int try_bind(const struct net_addr *addr)
 {
-    bool wanted = addr->sa.sa_family == AF_INET ? all->ipv4 : all->ipv6;
+    int on = 1, error = 0;
+    int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (wanted && all->count < LISTENERS_MAX)
-        all->list[all->count++] = (struct listener){entry, *addr};
+    if (fd < 0)
+        return errno;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (addr->sa.sa_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (bind(fd, &addr->sa, addr->len) < 0)
+        error = errno;
+    close(fd);
+    return error;
 }
 
-static void add_host(struct check *check, struct listeners *all,
-                     const struct master_entry *entry, struct span host, uint16_t port)
+/* Not here, and the kernel does not allow for that. */
+static bool is_absent(const struct net_addr *addr)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found, *ai;
+    struct net_addr any_port = *addr;
+    int error;
+
+    net_addr_set_port(&any_port, 0);
+    error = try_bind(&any_port);
+    return error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
+}
+
+static void add_host(struct listeners *all, const struct master_entry *entry,
+                     struct span host, uint16_t port)
+{
     struct net_addr addr;
 
-    if (net_addr_parse(host, port, &addr)) {
-        add_addr(all, entry, &addr);
-        return;
-    }
-    if (getaddrinfo(arena_span_str(check->arena, host), NULL, &hints, &found) != 0)
-        return;
-    for (ai = found; ai; ai = ai->ai_next) {
-        addr = (struct net_addr){.len = ai->ai_addrlen};
-        memcpy(&addr.ss, ai->ai_addr, ai->ai_addrlen);
-        net_addr_set_port(&addr, port);
-        add_addr(all, entry, &addr);
-    }
-    freeaddrinfo(found);
+    if (net_addr_parse(host, port, &addr) && all->count < LISTENERS_MAX)
+        all->list[all->count++] = (struct listener){entry, addr};
 }
 
 static void add_interfaces(struct check *check, struct listeners *all,
@@ -68,13 +76,14 @@ static void add_interfaces(struct check *check, struct listeners *all,
     while (span_token(&rest, SEPARATORS, &word)) {
         bool everything = span_ieq_str(word, "all");
 
-        if (everything || span_ieq_str(word, "loopback-only")) {
-            add_host(check, all, entry, span_str(everything ? "0.0.0.0" : "127.0.0.1"),
-                     port);
-            add_host(check, all, entry, span_str(everything ? "::" : "::1"), port);
-        } else {
-            add_host(check, all, entry, word, port);
+        if (!everything && !span_ieq_str(word, "loopback-only")) {
+            add_host(all, entry, word, port);
+            continue;
         }
+        if (all->ipv4)
+            add_host(all, entry, span_str(everything ? "0.0.0.0" : "127.0.0.1"), port);
+        if (all->ipv6)
+            add_host(all, entry, span_str(everything ? "::" : "::1"), port);
     }
 }
 
@@ -99,10 +108,11 @@ static struct listeners *find_listeners(struct check *check)
         struct span host;
         uint16_t port;
 
-        if (entry->type != SERVICE_INET || !split_name(entry, &host, &port))
+        if (entry->type != SERVICE_INET || entry_is_off(check, entry) ||
+            !split_name(entry, &host, &port))
             continue;
         if (host.len)
-            add_host(check, all, entry, host, port);
+            add_host(all, entry, host, port);
         else
             add_interfaces(check, all, entry, port);
     }
@@ -126,10 +136,22 @@ static bool is_wildcard(const struct net_addr *addr)
                : IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
 }
 
+/* With Linux a socket for all addresses leaves no room for one with an address. */
+static bool excludes(const struct net_addr *addr)
+{
+#ifdef __linux__
+    return is_wildcard(addr);
+#else
+    (void)addr;
+    return false;
+#endif
+}
+
 static bool collide(const struct net_addr *a, const struct net_addr *b)
 {
     return a->sa.sa_family == b->sa.sa_family && net_addr_port(a) == net_addr_port(b) &&
-           (is_wildcard(a) || is_wildcard(b) || net_addr_equal_host(a, b));
+           (excludes(a) || excludes(b) || net_addr_equal_host(a, b)) && !is_absent(a) &&
+           !is_absent(b);
 }
 
 static void report_clash(struct check *check, const struct listeners *all, size_t i)
@@ -171,27 +193,11 @@ static void bad_ports(struct check *check)
         struct span host;
         uint16_t port;
 
-        if (entry->type == SERVICE_INET && !split_name(entry, &host, &port))
+        if (entry->type == SERVICE_INET && !entry_is_off(check, entry) &&
+            !split_name(entry, &host, &port))
             check_found(check, at_entry(check, entry),
                         "\"%s\" is no port, and no address with a port", entry->name);
     }
-}
-
-/* 0, or why the address cannot be bound. */
-static int try_bind(const struct net_addr *addr)
-{
-    int on = 1, error = 0;
-    int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return errno;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (addr->sa.sa_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    if (bind(fd, &addr->sa, addr->len) < 0)
-        error = errno;
-    close(fd);
-    return error;
 }
 
 static void port_in_use(struct check *check)
@@ -207,13 +213,19 @@ static void port_in_use(struct check *check)
                         show(check, &all->list[i].addr));
 }
 
-/* Not here, and the kernel does not allow for that. */
-static bool is_absent(const struct net_addr *addr)
+/* Services that listen on inet_interfaces, not on an address of their own. */
+static bool interfaces_are_used(const struct check *check)
 {
-    struct net_addr any_port = *addr;
+    for (size_t i = 0; check->mcf && i < check->mcf->count; i++) {
+        const struct master_entry *entry = &check->mcf->entries[i];
+        struct span host;
+        uint16_t port;
 
-    net_addr_set_port(&any_port, 0);
-    return try_bind(&any_port) == EADDRNOTAVAIL;
+        if (entry->type == SERVICE_INET && !entry_is_off(check, entry) &&
+            split_name(entry, &host, &port) && !host.len)
+            return true;
+    }
+    return false;
 }
 
 static void absent_interfaces(struct check *check)
@@ -221,7 +233,7 @@ static void absent_interfaces(struct check *check)
     struct span rest = span_str(check->cfg->inet_interfaces), word;
     struct net_addr addr;
 
-    while (span_token(&rest, SEPARATORS, &word))
+    while (interfaces_are_used(check) && span_token(&rest, SEPARATORS, &word))
         if (net_addr_parse(word, 0, &addr) && addr.sa.sa_family == AF_INET &&
             is_absent(&addr))
             check_found(check, at_main(check, "inet_interfaces"),
@@ -250,8 +262,8 @@ static void absent_listeners(struct check *check)
         struct span host;
         uint16_t port;
 
-        if (entry->type == SERVICE_INET && split_name(entry, &host, &port) &&
-            net_addr_parse(host, port, &addr) && addr.sa.sa_family == AF_INET &&
+        if (entry->type == SERVICE_INET && !entry_is_off(check, entry) &&
+            split_name(entry, &host, &port) && net_addr_parse(host, port, &addr) &&
             is_absent(&addr))
             check_found(check, at_entry(check, entry),
                         "no interface has the address %.*s", SPAN_ARG(host));

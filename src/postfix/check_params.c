@@ -55,11 +55,25 @@ static void duplicates(struct check *check)
 
 /* -- values -- */
 
+/* A parameter that has such a value by default has it from one that is set. */
+static bool is_consequence(const struct check *check,
+                           const struct load_problem *problem)
+{
+    if (config_line(check->cfg, problem->name))
+        return false;
+    for (size_t i = 0; i < check->load->problem_count; i++)
+        if (config_line(check->cfg, check->load->problems[i].name))
+            return true;
+    return false;
+}
+
 static void bad_values(struct check *check)
 {
     for (size_t i = 0; i < check->load->problem_count; i++) {
         const struct load_problem *problem = &check->load->problems[i];
 
+        if (is_consequence(check, problem))
+            continue;
         check_found(check, at_main(check, problem->name), "%s",
                     load_strip_place(problem->text, check->main_cf));
     }
@@ -70,6 +84,8 @@ static void bad_overrides(struct check *check)
     for (size_t i = 1; i < check->view_count; i++) {
         const struct check_view *view = &check->views[i];
 
+        if (entry_is_off(check, view->entry))
+            continue;
         for (size_t j = 0; j < view->problem_count; j++)
             check_found(check, at_view(check, view, view->problems[j].name), "%s",
                         load_strip_place(view->problems[j].text, check->main_cf));
@@ -101,9 +117,27 @@ static void override_syntax(struct check *check)
         struct span setting, name, value;
 
         for (size_t j = 0; check_next_option(entry, &j, &setting);)
-            if (!config_usage_split(setting, &name, &value))
+            if (!entry_is_off(check, entry) &&
+                !config_usage_split(setting, &name, &value))
                 check_found(check, at_entry(check, entry),
                             "not name=value: \"-o %.*s\"", SPAN_ARG(setting));
+    }
+}
+
+static void odd_options(struct check *check)
+{
+    for (size_t i = 0; check->mcf && i < check->mcf->count; i++) {
+        const struct master_entry *entry = &check->mcf->entries[i];
+        struct span value;
+        int option;
+
+        for (size_t j = 0; (option = check_next_argument(entry, &j, &value)) != 0;) {
+            if (option == '?')
+                check_found(check, at_entry(check, entry), "unknown option: %s",
+                            entry->argv[j - 1]);
+            else if (option == 'o' && !value.ptr)
+                check_found(check, at_entry(check, entry), "option -o without a value");
+        }
     }
 }
 
@@ -280,6 +314,8 @@ const struct check_rule check_param_rules[] = {
      "default"},
     {"override-syntax", CHECK_ERROR, CHECK_FATAL, override_syntax,
      "the service ends when it starts", "write -o name=value or -o { name = value }"},
+    {"service-option", CHECK_ERROR, 0, odd_options, "the service ends when it starts",
+     "services have -o, -v and -D; quotes and spaces go into -o { name = value }"},
     {"bad-override", CHECK_ERROR, CHECK_FATAL, bad_overrides,
      "the service refuses to run",
      "correct the value; postconf(5) has its form and bounds, \"postconf -d\" the "

@@ -311,14 +311,31 @@ static void bare_table(struct check *check)
     each_list(check, report_bare);
 }
 
-static void class_definition(struct check *check)
+/* The settings of each SMTP server that runs. */
+static void each_server(struct check *check,
+                        void (*fn)(struct check *check, const struct check_view *view))
 {
-    struct span rest = span_str(check->cfg->smtpd_restriction_classes), word;
+    for (size_t i = 0; check->mcf && i < check->mcf->count; i++) {
+        const struct master_entry *entry = &check->mcf->entries[i];
+
+        if (entry_runs(entry, "smtpd") && !entry_is_off(check, entry))
+            fn(check, entry_view(check, entry));
+    }
+}
+
+static void report_class(struct check *check, const struct check_view *view)
+{
+    struct span rest = span_str(view->cfg->smtpd_restriction_classes), word;
 
     while (span_token(&rest, SEPARATORS, &word))
-        if (!view_value(&check->views[0], arena_span_str(check->arena, word))[0])
-            check_found(check, at_main(check, "smtpd_restriction_classes"),
+        if (!view_value(view, arena_span_str(check->arena, word))[0])
+            check_found(check, at_view(check, view, "smtpd_restriction_classes"),
                         "restriction class %.*s has no definition", SPAN_ARG(word));
+}
+
+static void class_definition(struct check *check)
+{
+    each_server(check, report_class);
 }
 
 /* -- may a stranger relay? -- */
@@ -367,16 +384,6 @@ static bool has_control(const struct check *check, const struct check_view *view
     return false;
 }
 
-/* Views of SMTP servers with something of their own to say on it. */
-static bool decides_relay(const struct check_view *view)
-{
-    if (!view->entry)
-        return true;
-    return entry_runs(view->entry, "smtpd") &&
-           (view_sets(view, "smtpd_relay_restrictions") ||
-            view_sets(view, "smtpd_recipient_restrictions"));
-}
-
 static bool view_controls(const struct check *check, const struct check_view *view)
 {
     return has_control(check, view, span_str(view->cfg->smtpd_relay_restrictions), 0) ||
@@ -393,13 +400,17 @@ static struct check_place relay_place(const struct check *check,
     return place.line ? place : at_view(check, view, "smtpd_recipient_restrictions");
 }
 
+static void report_no_control(struct check *check, const struct check_view *view)
+{
+    if (!view_controls(check, view))
+        check_found(check, relay_place(check, view),
+                    "neither smtpd_relay_restrictions nor "
+                    "smtpd_recipient_restrictions controls relaying");
+}
+
 static void no_control(struct check *check)
 {
-    for (size_t i = 0; i < check->view_count; i++)
-        if (decides_relay(&check->views[i]) && !view_controls(check, &check->views[i]))
-            check_found(check, relay_place(check, &check->views[i]),
-                        "neither smtpd_relay_restrictions nor "
-                        "smtpd_recipient_restrictions controls relaying");
+    each_server(check, report_no_control);
 }
 
 /* Refused for good by one of the lists that come at every recipient? */
@@ -415,17 +426,17 @@ static bool is_refused(const struct check *check, const struct check_view *view)
     return false;
 }
 
+static void report_open(struct check *check, const struct check_view *view)
+{
+    if (view_controls(check, view) && !is_refused(check, view))
+        check_found(check, relay_place(check, view),
+                    "a stranger may send to any destination: the lists end, or "
+                    "permit, before a refusal of foreign destinations");
+}
+
 static void open_relay(struct check *check)
 {
-    for (size_t i = 0; i < check->view_count; i++) {
-        const struct check_view *view = &check->views[i];
-
-        if (decides_relay(view) && view_controls(check, view) &&
-            !is_refused(check, view))
-            check_found(check, relay_place(check, view),
-                        "a stranger may send to any destination: the lists end, or "
-                        "permit, before a refusal of foreign destinations");
-    }
+    each_server(check, report_open);
 }
 
 const struct check_rule check_relay_rules[] = {

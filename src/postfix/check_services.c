@@ -123,7 +123,7 @@ static void report_program(struct check *check, const struct master_entry *entry
     const char *path = arena_printf(check->arena, "%s/%s", check->cfg->daemon_directory,
                                     entry->command);
 
-    if (access(path, X_OK) < 0)
+    if (!entry_is_off(check, entry) && access(path, X_OK) < 0)
         check_found(check, at_entry(check, entry), "cannot execute %s: %s", path,
                     strerror(errno));
 }
@@ -356,9 +356,9 @@ const struct check_rule check_service_rules[] = {
      "mail that goes this way is deferred: mail transport unavailable",
      "correct the name, or add the service"},
     {"log-file-prefix", CHECK_ERROR, CHECK_FATAL, log_file,
-     "services refuse to write there",
+     "postlogd refuses to run, and what happens would be logged nowhere",
      "add its directory to maillog_file_prefixes, or choose another file"},
-    {"log-service", CHECK_ERROR, CHECK_FATAL, log_service,
+    {"log-service", CHECK_ERROR, CHECK_START, log_service,
      "what happens would be logged nowhere", "add the service"},
     {"pipe-arguments", CHECK_ERROR, 0, pipe_arguments,
      "the service fails whenever it is used",

@@ -126,9 +126,24 @@ static void each_table(struct check *check,
 
 /* -- types -- */
 
+/* Built in, or a plug-in that is listed and there. */
+static bool type_exists(struct check *check, const char *type)
+{
+    struct err err;
+
+    if (table_type_find(span_str(type)))
+        return true;
+    if (!check->types)
+        check->types = table_type_names(mail_table_env(check->cfg), check->arena, &err);
+    for (const char **name = check->types; name && *name; name++)
+        if (strcmp(*name, type) == 0)
+            return true;
+    return false;
+}
+
 static void report_type(struct check *check, const struct table_use *use)
 {
-    if (!table_type_find(span_str(use->type)))
+    if (!type_exists(check, use->type))
         check_found(check, use->place, "unsupported dictionary type: %s", use->name);
 }
 
@@ -139,21 +154,42 @@ static void unknown_types(struct check *check)
 
 /* -- files -- */
 
-static bool is_file_type(const char *type)
+static bool is_among(const char *type, const char *const *types, size_t count)
 {
-    static const char *const types[] = {"lmdb",   "hash", "btree", "texthash", "cidr",
-                                        "regexp", "pcre", "cdb",   "sqlite"};
-
-    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+    for (size_t i = 0; i < count; i++)
         if (strcmp(type, types[i]) == 0)
             return true;
     return false;
 }
 
-static bool is_indexed(const char *type)
+static bool is_file_type(const char *type)
 {
-    return strcmp(type, "lmdb") == 0 || strcmp(type, "hash") == 0 ||
-           strcmp(type, "btree") == 0;
+    static const char *const types[] = {
+        "lmdb",   "hash",  "btree", "texthash", "cidr",     "regexp",  "pcre", "cdb",
+        "sqlite", "mysql", "pgsql", "ldap",     "memcache", "mongodb", "redis"};
+
+    return is_among(type, types, ARRAY_LEN(types));
+}
+
+/* Suffix of the file that postmap makes; NULL: it makes none. */
+static const char *index_suffix(const char *type)
+{
+    static const char *const types[] = {"lmdb", "hash", "btree"};
+
+    if (strcmp(type, "cdb") == 0)
+        return ".cdb";
+    return is_among(type, types, ARRAY_LEN(types)) ? ".lmdb" : NULL;
+}
+
+static const char *index_path(const struct check *check, const struct table_use *use)
+{
+    return arena_printf(check->arena, "%s%s", use->path, index_suffix(use->type));
+}
+
+/* The source will do. */
+static bool does_without_index(const char *type)
+{
+    return strcmp(type, "hash") == 0 || strcmp(type, "btree") == 0;
 }
 
 static const char *builder(const struct table_use *use)
@@ -165,15 +201,13 @@ static void report_missing(struct check *check, const struct table_use *use)
 {
     const char *path = use->path;
 
-    if (!is_file_type(use->type) || !table_type_find(span_str(use->type)) ||
-        path[0] != '/')
+    if (!is_file_type(use->type) || !type_exists(check, use->type) || path[0] != '/')
         return;
-    if (is_indexed(use->type)) {
-        const char *index = arena_printf(check->arena, "%s.lmdb", path);
+    if (index_suffix(use->type)) {
+        const char *index = index_path(check, use);
         bool has_source = access(path, F_OK) == 0;
 
-        /* hash: and btree: do with the source. */
-        if (access(index, F_OK) == 0 || (has_source && strcmp(use->type, "lmdb") != 0))
+        if (access(index, F_OK) == 0 || (has_source && does_without_index(use->type)))
             return;
         if (has_source)
             check_advise(check, "run \"%s %s\"", builder(use), use->name);
@@ -195,10 +229,12 @@ static void missing(struct check *check)
 
 static void report_no_index(struct check *check, const struct table_use *use)
 {
-    const char *index = arena_printf(check->arena, "%s.lmdb", use->path);
+    const char *index;
 
-    if ((strcmp(use->type, "hash") != 0 && strcmp(use->type, "btree") != 0) ||
-        access(index, F_OK) == 0 || access(use->path, F_OK) < 0)
+    if (!does_without_index(use->type))
+        return;
+    index = index_path(check, use);
+    if (access(index, F_OK) == 0 || access(use->path, F_OK) < 0)
         return;
     check_advise(check, "run \"%s %s\"", builder(use), use->name);
     check_found(check, use->place, "table %s: no index %s", use->name, index);
@@ -212,10 +248,13 @@ static void no_index(struct check *check)
 static void report_stale(struct check *check, const struct table_use *use)
 {
     struct stat source, index;
-    const char *path = arena_printf(check->arena, "%s.lmdb", use->path);
+    const char *path;
 
-    if (!is_indexed(use->type) || stat(use->path, &source) < 0 ||
-        stat(path, &index) < 0 || source.st_mtim.tv_sec <= index.st_mtim.tv_sec + 1)
+    if (!index_suffix(use->type))
+        return;
+    path = index_path(check, use);
+    if (stat(use->path, &source) < 0 || stat(path, &index) < 0 ||
+        source.st_mtim.tv_sec <= index.st_mtim.tv_sec + 1)
         return;
     check_advise(check, "run \"%s %s\"", builder(use), use->name);
     check_found(check, use->place, "database %s is older than source file %s", path,
@@ -232,13 +271,11 @@ static void stale(struct check *check)
 /* Types that opening reads, and needs nobody else for. */
 static bool opens_locally(const char *type)
 {
-    static const char *const others[] = {"inline", "unionmap", "pipemap", "static",
-                                         "randmap"};
+    static const char *const types[] = {
+        "pipemap", "unionmap", "inline", "static", "randmap", "lmdb", "hash",
+        "btree",   "texthash", "cidr",   "regexp", "pcre",    "cdb"};
 
-    for (size_t i = 0; i < ARRAY_LEN(others); i++)
-        if (strcmp(type, others[i]) == 0)
-            return true;
-    return is_file_type(type) && strcmp(type, "sqlite") != 0;
+    return is_among(type, types, ARRAY_LEN(types));
 }
 
 /* Missing files are reported as such. */
@@ -248,19 +285,22 @@ static bool is_there(const struct check *check, const struct table_use *use)
 
     if (path[0] != '/')
         return true;
-    if (is_indexed(use->type))
-        path = arena_printf(check->arena, "%s.lmdb", use->path);
-    return access(path, F_OK) == 0 || access(use->path, F_OK) == 0;
+    if (!index_suffix(use->type) || does_without_index(use->type))
+        return access(path, F_OK) == 0 ||
+               (index_suffix(use->type) && access(index_path(check, use), F_OK) == 0);
+    return access(index_path(check, use), F_OK) == 0;
 }
 
 static struct table *try_open(struct check *check, const struct table_use *use,
                               struct err *err)
 {
     err->text[0] = '\0';
-    if (!table_type_find(span_str(use->type)) || !opens_locally(use->type) ||
+    if (!type_exists(check, use->type) || !opens_locally(use->type) ||
         !is_there(check, use))
         return NULL;
-    return table_open(mail_table_env(check->cfg), use->name, TABLE_READ, 0, err);
+    return table_open(mail_table_env(check->cfg),
+                      arena_printf(check->arena, "%s:%s", use->type, use->path),
+                      TABLE_READ, mail_table_flags(check->cfg), err);
 }
 
 static void report_unusable(struct check *check, const struct table_use *use)
