@@ -368,14 +368,12 @@ bool table_commit(struct table *table, struct err *err)
 
 bool table_lock(struct table *table, struct err *err)
 {
-    if (!table->type->lock)
-        return err_set(err, "table %s: cannot be locked", table->full_name);
-    return table->type->lock(table, err);
+    return !table->type->lock || table->type->lock(table, err);
 }
 
 bool table_unlock(struct table *table, struct err *err)
 {
-    return table->type->unlock(table, err);
+    return !table->type->unlock || table->type->unlock(table, err);
 }
 
 bool table_flush(struct table *table, struct err *err)

@@ -92,7 +92,7 @@ bool table_commit(struct table *table, struct err *err);
 /* A transaction of TABLE_WRITE over processes: reads and updates between lock and
  * unlock see and make one consistent change; single calls need none. Never held across
  * a fiber switch. Lock fails when another process keeps it too long; unlock when the
- * changes could not be saved. */
+ * changes could not be saved. Kinds without transactions save each change at once. */
 bool table_lock(struct table *table, struct err *err);
 bool table_unlock(struct table *table, struct err *err);
 

@@ -176,7 +176,7 @@ static void redis_close(struct table *table)
 
 struct collect {
     struct backend_result result;
-    struct err err; /* apart: the caller's may hold a warning by now */
+    struct err err; /* apart: one about a value hides a warning about servers */
     bool too_many;
 };
 
@@ -197,13 +197,12 @@ static enum table_status read_values(struct redis_table *rt, struct span key,
     if (redis_query_is_test(&rt->query) && reply->type == REDIS_REPLY_INTEGER &&
         reply->integer == 0)
         return TABLE_NOT_FOUND;
-    if (redis_reply_each(reply, collect_value, &collect))
-        return backend_result_status(&collect.result);
-    if (collect.too_many)
+    bool good = redis_reply_each(reply, collect_value, &collect);
+    if (!good && !collect.too_many)
+        err_set(&collect.err, "%s: unexpected kind of reply", rt->table.full_name);
+    if (collect.err.text[0])
         *err = collect.err;
-    else
-        err_set(err, "%s: unexpected kind of reply", rt->table.full_name);
-    return TABLE_RETRY;
+    return good ? backend_result_status(&collect.result) : TABLE_RETRY;
 }
 
 static enum table_status redis_lookup(struct table *table, struct span key,
@@ -376,6 +375,27 @@ static enum table_status next_in_page(struct redis_table *rt, struct strbuf *key
     return TABLE_NOT_FOUND;
 }
 
+/* A node of a cluster knows some of the keys only. A server that does not tell is taken
+ * for one that is alone. */
+static enum table_status check_alone(struct redis_table *rt, struct err *err)
+{
+    struct span words[] = {SPAN_LIT("INFO"), SPAN_LIT("cluster")};
+    struct redis_request request = {.args = words, .count = ARRAY_LEN(words)};
+    redisReply *reply;
+    enum table_status status = redis_servers_ask(rt->servers, &request, &reply, err);
+    bool alone = !redis_servers_clustered(rt->servers);
+
+    if (status == TABLE_FOUND) {
+        alone = alone && !(reply->type == REDIS_REPLY_STRING &&
+                           strstr(reply->str, "cluster_enabled:1"));
+        freeReplyObject(reply);
+    }
+    if (alone)
+        return TABLE_FOUND;
+    err_set(err, "%s: a cluster cannot be walked through", rt->table.full_name);
+    return TABLE_BROKEN;
+}
+
 static bool last_page(const struct redis_table *rt)
 {
     return span_eq_str(span_str(rt->page->element[0]->str), "0");
@@ -387,11 +407,13 @@ static enum table_status redis_next(struct table *table, bool first, struct strb
     struct redis_table *rt = (struct redis_table *)table;
     enum table_status status = TABLE_NOT_FOUND;
 
-    if (!redis_query_is_plain(&rt->query) || redis_servers_clustered(rt->servers)) {
-        err_set(err, "%s: only \"GET %%s\" on a single server can be walked through",
+    if (!redis_query_is_plain(&rt->query)) {
+        err_set(err, "%s: only tables with the query \"GET %%s\" can be walked through",
                 table->full_name);
         return TABLE_BROKEN;
     }
+    if (first && check_alone(rt, err) != TABLE_FOUND)
+        return TABLE_BROKEN;
     if (first && rt->page)
         freeReplyObject(rt->page);
     if (first)

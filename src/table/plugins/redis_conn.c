@@ -67,9 +67,9 @@ static bool tls_wait(struct redis_conn *conn, int rc, const char *what, struct e
 {
     switch (SSL_get_error(conn->ssl, rc)) {
     case SSL_ERROR_WANT_READ:
-        return wait_for(conn, POLLIN, err);
+        return wait_for(conn, POLLIN, err) || err_prefix(err, "TLS %s", what);
     case SSL_ERROR_WANT_WRITE:
-        return wait_for(conn, POLLOUT, err);
+        return wait_for(conn, POLLOUT, err) || err_prefix(err, "TLS %s", what);
     case SSL_ERROR_ZERO_RETURN:
         return err_set(err, "connection closed by the server");
     default:
@@ -85,6 +85,7 @@ static bool send_all(struct redis_conn *conn, const char *data, size_t len,
     while (len > 0) {
         ssize_t sent;
         if (conn->ssl) {
+            ERR_clear_error(); /* of others on this thread */
             sent = SSL_write(conn->ssl, data, (int)len);
             if (sent <= 0 && !tls_wait(conn, (int)sent, "write", err))
                 return false;
@@ -109,6 +110,7 @@ static size_t receive(struct redis_conn *conn, char *buf, size_t size, struct er
     for (;;) {
         ssize_t got;
         if (conn->ssl) {
+            ERR_clear_error();
             got = SSL_read(conn->ssl, buf, (int)size);
             if (got <= 0 && !tls_wait(conn, (int)got, "read", err))
                 return 0;
@@ -138,7 +140,7 @@ static redisReply *read_reply(struct redis_conn *conn, struct err *err)
     for (;;) {
         void *reply = NULL;
         if (redisReaderGetReply(conn->reader, &reply) != REDIS_OK) {
-            err_set(err, "protocol error: %.100s", conn->reader->errstr);
+            err_set(err, "protocol error: %.100s", redis_reader_problem(conn->reader));
             return NULL;
         }
         if (reply && conn->reader->pos < conn->reader->len) {

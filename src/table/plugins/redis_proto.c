@@ -5,6 +5,9 @@
 
 #define MAX_DEPTH 8 /* of nested arrays */
 
+#define STRING_OF(number)      STRING_OF_TOKEN(number)
+#define STRING_OF_TOKEN(token) #token
+
 /* The type of the count changed with the first major release. */
 #if HIREDIS_MAJOR >= 1
 #define ELEMENT_COUNT size_t
@@ -15,13 +18,15 @@
 struct reader_limits {
     redisReplyObjectFunctions bounded;
     redisReplyObjectFunctions *stock;
+    bool too_many;
 };
 
 static void *create_bounded_array(const redisReadTask *task, ELEMENT_COUNT count)
 {
-    const struct reader_limits *limits = task->privdata;
+    struct reader_limits *limits = task->privdata;
 
-    if ((unsigned long long)count > REDIS_MAX_ELEMENTS)
+    limits->too_many = (unsigned long long)count > REDIS_MAX_ELEMENTS;
+    if (limits->too_many)
         return NULL;
     return limits->stock->createArray(task, count);
 }
@@ -48,6 +53,14 @@ void redis_reader_free(redisReader *reader)
     struct reader_limits *limits = reader->privdata;
     redisReaderFree(reader);
     free(limits);
+}
+
+const char *redis_reader_problem(const redisReader *reader)
+{
+    const struct reader_limits *limits = reader->privdata;
+
+    return limits->too_many ? "more than " STRING_OF(REDIS_MAX_ELEMENTS) " elements"
+                            : reader->errstr;
 }
 
 /* It goes into a list of hosts, and to the name service. */
@@ -117,11 +130,17 @@ unsigned redis_key_slot(struct span key)
     return crc16(key) % REDIS_SLOTS;
 }
 
+bool redis_error_is_crowded(struct span text)
+{
+    return span_starts(text, SPAN_LIT("ERR max number of clients"));
+}
+
 enum table_status redis_error_status(struct span text)
 {
     static const char *const hopeless[] = {"ERR", "WRONGTYPE", "CROSSSLOT", "NOSCRIPT"};
+    if (redis_error_is_crowded(text))
+        return TABLE_RETRY;
     struct span code = span_cut(&text, ' ');
-
     for (size_t i = 0; i < ARRAY_LEN(hopeless); i++)
         if (span_eq_str(code, hopeless[i]))
             return TABLE_BROKEN;

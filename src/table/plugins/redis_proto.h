@@ -16,7 +16,8 @@
 /* A reader that refuses arrays of more than REDIS_MAX_ELEMENTS before it allocates
  * them. Free with redis_reader_free. */
 redisReader *redis_reader_new(void);
-void redis_reader_free(redisReader *reader); /* NULL allowed */
+const char *redis_reader_problem(const redisReader *reader); /* after an error */
+void redis_reader_free(redisReader *reader);                 /* NULL allowed */
 
 /* "MOVED 3999 127.0.0.1:6381" and "ASK 3999 [2001:db8::1]:6381" (with or without
  * brackets: the last colon ends the host). An empty host means the server that sent
@@ -31,6 +32,10 @@ bool redis_redirect_parse(struct span text, struct redis_redirect *redirect_out)
 
 /* CRC16 (XMODEM) of the key, or of its {hash tag}, modulo REDIS_SLOTS. */
 unsigned redis_key_slot(struct span key);
+
+/* Sent instead of a reply when there are too many connections; the server then closes
+ * this one. */
+bool redis_error_is_crowded(struct span text);
 
 /* What an error reply means for a look-up: RETRY for what passes by itself or is a
  * matter of rights and load, BROKEN for a command that can never work. */

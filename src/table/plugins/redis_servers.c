@@ -16,7 +16,10 @@ struct node {
 struct redis_servers {
     const struct redis_settings *settings;
     struct conn_pool_limits limits;
-    struct conn_pool *configured;
+    /* For reading and for changes: a server that can only be read is put aside for
+     * changes alone. */
+    struct conn_pool *configured[2];
+    bool several;         /* are configured */
     pthread_mutex_t lock; /* of the rest */
     struct node nodes[REDIS_MAX_NODES];
     size_t node_count;
@@ -44,12 +47,16 @@ struct redis_servers *redis_servers_new(const struct redis_settings *settings,
                                         unsigned retry_s)
 {
     struct redis_servers *servers = xcalloc(1, sizeof(*servers));
+    struct span rest = span_str(hosts), host;
 
+    servers->several =
+        span_token(&rest, ", \t\r\n", &host) && span_token(&rest, ", \t\r\n", &host);
     servers->settings = settings;
     servers->limits = (struct conn_pool_limits){
         .wait_ms = 2 * settings->timeout_ms, .idle_s = idle_s, .retry_s = retry_s};
-    servers->configured =
-        conn_pool_new(&pool_ops, servers, span_str(hosts), &servers->limits);
+    for (int i = 0; i < 2; i++)
+        servers->configured[i] =
+            conn_pool_new(&pool_ops, servers, span_str(hosts), &servers->limits);
     pthread_mutex_init(&servers->lock, NULL);
     return servers;
 }
@@ -58,7 +65,8 @@ void redis_servers_free(struct redis_servers *servers)
 {
     if (!servers)
         return;
-    conn_pool_free(servers->configured);
+    for (int i = 0; i < 2; i++)
+        conn_pool_free(servers->configured[i]);
     for (size_t i = 0; i < servers->node_count; i++) {
         conn_pool_free(servers->nodes[i].pool);
         free(servers->nodes[i].host);
@@ -107,12 +115,13 @@ static struct conn_pool *pool_for_redirect(struct redis_servers *servers,
     return pool;
 }
 
-static struct conn_pool *pool_for_key(struct redis_servers *servers, struct span key)
+static struct conn_pool *pool_for(struct redis_servers *servers,
+                                  const struct redis_request *request)
 {
-    struct conn_pool *pool = servers->configured;
+    struct conn_pool *pool = servers->configured[request->change];
 
     pthread_mutex_lock(&servers->lock);
-    unsigned number = servers->slots ? servers->slots[redis_key_slot(key)] : 0;
+    unsigned number = servers->slots ? servers->slots[redis_key_slot(request->key)] : 0;
     if (number > 0)
         pool = servers->nodes[number - 1].pool;
     pthread_mutex_unlock(&servers->lock);
@@ -140,6 +149,7 @@ bool redis_servers_clustered(struct redis_servers *servers)
 /* -- asking -- */
 
 struct ask {
+    const struct redis_servers *servers;
     const struct redis_request *request;
     bool asking; /* say ASKING first */
     bool redirected;
@@ -148,13 +158,19 @@ struct ask {
     enum table_status status;
 };
 
-/* Another server may do what this one cannot now. */
-static bool is_incapable(struct span text, bool change)
+/* Another server may do what this one cannot now; where there is no other, it is soon
+ * asked again. */
+static enum conn_verdict verdict_on(const struct ask *ask, struct span text)
 {
+    bool crowded = redis_error_is_crowded(text);
     struct span code = span_cut(&text, ' ');
+    bool incapable = crowded || span_eq_str(code, "LOADING") ||
+                     span_eq_str(code, "MASTERDOWN") || span_eq_str(code, "BUSY") ||
+                     (ask->request->change && span_eq_str(code, "READONLY"));
 
-    return span_eq_str(code, "LOADING") || span_eq_str(code, "MASTERDOWN") ||
-           (change && span_eq_str(code, "READONLY"));
+    if (incapable && ask->servers->several)
+        return CONN_LOST;
+    return crowded ? CONN_DROP : CONN_OK;
 }
 
 static void fill_in_host(struct redis_redirect *redirect, const char *from)
@@ -180,7 +196,7 @@ static enum conn_verdict error_reply(struct ask *ask, const struct redis_conn *c
     err_set(err, "redis server %s: %s", redis_conn_host(conn), printable.ptr);
     strbuf_free(&printable);
     ask->status = redis_error_status(text);
-    return is_incapable(text, ask->request->change) ? CONN_LOST : CONN_OK;
+    return verdict_on(ask, text);
 }
 
 static enum conn_verdict use_connection(void *arg, void *use_arg, struct err *err)
@@ -212,14 +228,15 @@ static enum conn_verdict use_connection(void *arg, void *use_arg, struct err *er
 static enum table_status ask_nodes(struct redis_servers *servers, struct ask *ask,
                                    struct err *err)
 {
-    struct conn_pool *pool = pool_for_key(servers, ask->request->key);
+    struct conn_pool *configured = servers->configured[ask->request->change];
+    struct conn_pool *pool = pool_for(servers, ask->request);
 
     for (int hops = 0; pool && hops <= REDIS_MAX_REDIRECTS; hops++) {
         if (!conn_pool_run(pool, use_connection, ask, err)) {
-            if (pool == servers->configured)
+            if (pool == configured)
                 return TABLE_RETRY;
             forget_node(servers, pool);
-            pool = servers->configured;
+            pool = configured;
             ask->asking = false;
             continue;
         }
@@ -239,7 +256,7 @@ enum table_status redis_servers_ask(struct redis_servers *servers,
                                     const struct redis_request *request,
                                     redisReply **reply_out, struct err *err)
 {
-    struct ask ask = {.request = request};
+    struct ask ask = {.servers = servers, .request = request};
     enum table_status status = ask_nodes(servers, &ask, err);
 
     *reply_out = status == TABLE_FOUND ? ask.reply : NULL;
