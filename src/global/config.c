@@ -187,6 +187,21 @@ static const char *raw_value(struct config *cfg, const struct param_row *row,
     return raw;
 }
 
+/* A default that follows another parameter, which is good in itself: a
+ * default_process_limit of 5 must not stop programs because postscreen needs 10. */
+static bool bring_into_bounds(const struct param_row *row, const char *text,
+                              int64_t *number)
+{
+    if ((row->kind != PARAM_INT && row->kind != PARAM_LONG) ||
+        !span_i64(span_str(text), number))
+        return false;
+    if (row->min > 0 && *number < row->min)
+        *number = row->min;
+    if (row->max > 0 && *number > row->max)
+        *number = row->max;
+    return true;
+}
+
 static bool fill_field(struct config *cfg, const struct param_row *row, struct err *err)
 {
     void *field = (char *)cfg + row->offset;
@@ -203,7 +218,9 @@ static bool fill_field(struct config *cfg, const struct param_row *row, struct e
     }
     if (!fixed) {
         text = config_row_value(cfg, row, err);
-        if (!text || !config_parse_number(row, row->name, text, &number, err))
+        if (!text || (!config_parse_number(row, row->name, text, &number, err) &&
+                      (cfg->store->builtin[row - param_table] ||
+                       !bring_into_bounds(row, text, &number))))
             return false;
     }
     if (row->kind == PARAM_BOOL)

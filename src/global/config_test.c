@@ -225,6 +225,19 @@ static void types_and_bounds(void **state)
     expect_error("mynetworks_style = bogus\n", "\"bogus\"");
 }
 
+static void defaults_that_follow_stay_in_bounds(void **state)
+{
+    struct config *cfg = load_ok("default_process_limit = 5\n");
+
+    (void)state;
+    assert_int_equal(cfg->default_process_limit, 5);
+    assert_int_equal(cfg->postscreen_pre_queue_limit, 10);
+    config_free(cfg);
+    expect_error("postscreen_pre_queue_limit = $default_process_limit\n"
+                 "default_process_limit = 5\n",
+                 "invalid postscreen_pre_queue_limit parameter value 5 < 10");
+}
+
 static void syntax_errors(void **state)
 {
     (void)state;
@@ -337,6 +350,7 @@ int main(void)
         cmocka_unit_test(raw_fields_stay_unexpanded),
         cmocka_unit_test(patterned_parameters),
         cmocka_unit_test(types_and_bounds),
+        cmocka_unit_test(defaults_that_follow_stay_in_bounds),
         cmocka_unit_test(syntax_errors),
         cmocka_unit_test(expansions_are_bounded),
         cmocka_unit_test(a_missing_file_is_named),
