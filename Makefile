@@ -134,14 +134,24 @@ endef
 $(foreach t,$(PLUGINS),$(eval $(call plugin_rule,$(t))))
 plugins: $(PLUGIN_SO)
 
+# Unit tests TYPE_NAME_test.c and fuzz_TYPE.c of a plug-in link with its library.
+plugin_of    = $(filter $(firstword $(subst _, ,$(notdir $(1)))),$(PLUGINS))
+plugin_libs  = $(if $(1),$(shell $(PKG_CONFIG) --libs $(call plugin_pkg,$(1))) $(PLUGIN_LIBS_$(1)))
+NO_PLUGINS  := $(filter-out $(PLUGINS),$(foreach p,$(PLUGIN_PKGS),$(firstword $(subst =, ,$p))))
+TESTS       := $(filter-out $(NO_PLUGINS:%=$(BUILD)/test/table/plugins/%_%),$(TESTS))
+FUZZERS     := $(filter-out $(NO_PLUGINS:%=$(BUILD)/fuzz/fuzz_%),$(FUZZERS))
+$(foreach t,$(PLUGINS),$(eval $(BUILD)/obj/src/$(PLUGIN_DIR:src/%=%)/$(t)_%_test.o: \
+	CFLAGS += $(patsubst -I%,-isystem%,$(shell $(PKG_CONFIG) --cflags $(call plugin_pkg,$(t))))))
+
 # -- unit tests: foo_test.c links with the library and the rest of its program,
 #    but not with that program's main file (<program>.c or main.c) --
-test_extra = $(if $(filter $(firstword $(subst /, ,$(1))),$(LAYERS)),,\
+test_extra = $(if $(filter $(firstword $(subst /, ,$(1))),$(LAYERS)),$(if $(call plugin_of,$(1)),$(filter-out \
+	%/$(call plugin_of,$(1)).o,$(call pic,$(call plugin_src,$(call plugin_of,$(1)))))),\
 	$(call obj,$(filter-out src/$(dir $(1))$(patsubst %/,%,$(dir $(1))).c src/$(dir $(1))main.c,$(call program_src,$(patsubst %/,%,$(dir $(1)))))))
 define test_rule
 $(BUILD)/test/$(1): $(BUILD)/obj/src/$(1).o $$(call test_extra,$(1)) $(LIB)
 	@mkdir -p $$(@D)
-	$$(Q_LD) $$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $(BUILD)/obj/src/$(1).o $$(call test_extra,$(1)) $(LIB) $$(if $$(filter table/plugins/%,$(1)),$(PLUGIN_LIB)) $$(LIBS) -lcmocka
+	$$(Q_LD) $$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $(BUILD)/obj/src/$(1).o $$(call test_extra,$(1)) $(LIB) $$(if $$(filter table/plugins/%,$(1)),$(PLUGIN_LIB) $$(call plugin_libs,$(call plugin_of,$(1)))) $$(LIBS) -lcmocka
 endef
 $(filter $(BUILD)/test/table/plugins/%,$(TESTS)): $(PLUGIN_LIB)
 $(foreach t,$(TESTS),$(eval $(call test_rule,$(patsubst $(BUILD)/test/%,%,$(t)))))
@@ -156,13 +166,14 @@ FUZZ_LIB := build-fuzz/libgatepost.a
 FUZZ_EXTRA_fuzz_smtp_command := $(filter-out %_test.c %/smtpd.c %/smtpd_standalone.c \
 	%/smtpd_sink.c %/smtpd_drop.c,$(wildcard src/smtpd/*.c))
 FUZZ_EXTRA_fuzz_source := src/postmap/content.c
+FUZZ_EXTRA_fuzz_redis := $(addprefix $(PLUGIN_DIR)/,redis_proto.c redis_query.c)
 .PHONY: fuzz-lib
 fuzz-lib: $(GEN_HDR)
 	@$(MAKE) --no-print-directory CC=clang BUILD=build-fuzz OPT=-O1 \
 		SANFLAGS=-fsanitize=fuzzer-no-link,$(FUZZ_SAN) $(FUZZ_LIB)
 $(BUILD)/fuzz/%: tests/fuzz/%.c fuzz-lib
 	@mkdir -p $(@D)
-	clang -std=gnu17 -D_GNU_SOURCE -pthread -g -O1 -fsanitize=fuzzer,$(FUZZ_SAN) -Isrc -I$(BUILD)/gen -o $@ $< $(FUZZ_EXTRA_$*) $(FUZZ_LIB) $(LIBS)
+	clang -std=gnu17 -D_GNU_SOURCE -pthread -g -O1 -fsanitize=fuzzer,$(FUZZ_SAN) -Isrc -I$(BUILD)/gen -o $@ $< $(FUZZ_EXTRA_$*) $(FUZZ_LIB) $(call plugin_libs,$(filter $(*:fuzz_%=%),$(PLUGINS))) $(LIBS)
 fuzz: $(FUZZERS)
 	tests/fuzz/run $(FUZZERS)
 
