@@ -167,10 +167,29 @@ int run_program(char *const *argv)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* Let the wrapper (postmulti) do this for all instances. It runs us again for each of
+ * them, then with MAIL_CONFIG, which means that instance alone. */
+static _Noreturn void run_wrapper(struct postfix *pf)
+{
+    struct span rest = span_str(pf->cfg->multi_instance_wrapper), word;
+    char **argv =
+        arena_alloc(pf->cfg->arena, (rest.len + (size_t)pf->argc + 1) * sizeof *argv);
+    size_t count = 0;
+
+    while (span_token(&rest, " \t\r\n", &word))
+        argv[count++] = arena_span_str(pf->cfg->arena, word);
+    memcpy(argv + count, pf->argv, (size_t)pf->argc * sizeof *argv);
+    msg_flush();
+    execvp(argv[0], argv);
+    msg_also_stderr(true);
+    msg_fatal("multi_instance_wrapper: execute %s: %s", argv[0], strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
     const struct command_row *row;
     struct postfix pf = {0};
+    bool whole_host;
     int status;
 
     secure_descriptors();
@@ -178,6 +197,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     msg_init("postfix");
     parse_options(&pf, argc, argv);
+    whole_host = !getenv("MAIL_CONFIG"); /* -c sets it */
     pf.argc = argc - optind;
     pf.argv = argv + optind;
     row = find_command(pf.argc > 0 ? pf.argv[0] : "");
@@ -188,6 +208,9 @@ int main(int argc, char **argv)
     setenv("MAIL_CONFIG", pf.cfg->dir, 1);
     service_log_open_command(pf.cfg, "postfix-script");
     msg_also_stderr(isatty(STDERR_FILENO));
+    if (whole_host && pf.argc > 0 && pf.cfg->multi_instance_wrapper[0] &&
+        pf.cfg->multi_instance_directories[0])
+        run_wrapper(&pf);
     if (!row)
         unknown_command(pf.argc > 0 ? pf.argv[0] : "");
     status = row->fn(&pf);
