@@ -73,13 +73,10 @@ void lmdb_file_drop(struct lmdb_file *file)
 /* -- opening -- */
 
 static bool open_view(struct lmdb_file *file, int fd, struct lmdb_view *view,
-                      bool locked, struct err *err, enum table_status *status)
+                      struct err *err, enum table_status *status)
 {
-    bool lock = !locked && lmdb_lock_try(fd, LOCK_SHARED) == LOCK_OK;
-    enum view_status vs = lmdb_view_open(view, fd, lock || locked, file->path, err);
+    enum view_status vs = lmdb_view_open(view, fd, file->path, err);
 
-    if (lock)
-        lmdb_lock_release(fd);
     *status = vs == VIEW_OK ? TABLE_FOUND : lmdb_view_failed(vs);
     return vs == VIEW_OK;
 }
@@ -120,7 +117,7 @@ static enum table_status open_path(struct lmdb_file *file, struct err *err)
         return TABLE_RETRY;
     }
     if (!init_new(file, fd, err) || fstat(fd, &st) < 0 ||
-        !open_view(file, fd, &view, false, err, &status)) {
+        !open_view(file, fd, &view, err, &status)) {
         close(fd);
         return status;
     }
@@ -186,15 +183,10 @@ enum table_status lmdb_file_settle(struct lmdb_file *file, bool now, struct err 
     return file_is_there(file, &st, err);
 }
 
-enum table_status lmdb_file_refresh(struct lmdb_file *file, bool locked,
-                                    struct err *err)
+enum table_status lmdb_file_refresh(struct lmdb_file *file, struct err *err)
 {
-    bool lock = !locked && lmdb_lock_try(file->fd, LOCK_SHARED) == LOCK_OK;
-    enum view_status status =
-        lmdb_view_refresh(&file->view, file->fd, lock || locked, file->path, err);
+    enum view_status status = lmdb_view_refresh(&file->view, file->fd, file->path, err);
 
-    if (lock)
-        lmdb_lock_release(file->fd);
     if (status == VIEW_OK)
         return TABLE_FOUND;
     lmdb_view_close(&file->view);

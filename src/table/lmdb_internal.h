@@ -10,9 +10,8 @@
 /* Make sure that fd and view are those of the file that path names now, or keep what
  * is open where path cannot be reached. FOUND: they are there. */
 enum table_status lmdb_file_settle(struct lmdb_file *file, bool now, struct err *err);
-/* Open the view again: the shared lock if nobody works, or without. */
-enum table_status lmdb_file_refresh(struct lmdb_file *file, bool locked,
-                                    struct err *err);
+/* Bring the view to the newest commit. */
+enum table_status lmdb_file_refresh(struct lmdb_file *file, struct err *err);
 /* Forget everything that is open; the next use opens it again. */
 void lmdb_file_drop(struct lmdb_file *file);
 enum table_status lmdb_view_failed(enum view_status status);

@@ -73,7 +73,7 @@ static enum table_status read_once(struct reading *rd, struct err *err)
     struct lmdb_file *file = rd->file;
 
     if (!file->view.map) {
-        enum table_status status = lmdb_file_refresh(file, false, err);
+        enum table_status status = lmdb_file_refresh(file, err);
         if (status != TABLE_FOUND)
             return status;
     }
@@ -83,7 +83,7 @@ static enum table_status read_once(struct reading *rd, struct err *err)
         return TABLE_RETRY;
     }
     if (rd->stale)
-        return lmdb_file_refresh(file, false, err);
+        return lmdb_file_refresh(file, err);
     if (rd->status == VIEW_DAMAGED) {
         err_set(err, "error reading %s: the file is damaged", file->path);
         return TABLE_BROKEN;

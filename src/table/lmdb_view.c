@@ -11,7 +11,7 @@
 
 #define PAGE_SIZE_MIN  256u
 #define PAGE_SIZE_MAX  65536u
-#define STABLE_TRIES   200
+#define STABLE_TRIES   1000
 #define STABLE_WAIT_US 100
 #define MAP_SLACK      (1024u * 1024)
 
@@ -33,20 +33,19 @@ static bool read_metas(int fd, size_t page_size, struct meta_page metas[2])
            read_at(fd, &metas[1], sizeof metas[1], page_size);
 }
 
-/* A writer copies its few bytes into the page cache in an instant, the commit number
- * last; what has not moved between two looks a while apart is no half of that. */
+/* Three looks that agree (lmdb_view.h). */
 static bool read_stable_metas(int fd, size_t page_size, struct meta_page metas[2])
 {
-    struct meta_page again[2];
+    struct meta_page before[2], after[2];
 
     for (int i = 0; i < STABLE_TRIES; i++) {
-        if (!read_metas(fd, page_size, metas))
+        if (!read_metas(fd, page_size, before) || !read_metas(fd, page_size, metas) ||
+            !read_metas(fd, page_size, after))
             return false;
-        usleep(STABLE_WAIT_US);
-        if (!read_metas(fd, page_size, again))
-            return false;
-        if (memcmp(metas, again, sizeof again) == 0)
+        if (memcmp(before, metas, sizeof before) == 0 &&
+            memcmp(after, metas, sizeof after) == 0)
             return true;
+        usleep(STABLE_WAIT_US);
     }
     return false;
 }
@@ -164,21 +163,19 @@ static enum view_status adopt(struct lmdb_view *view, int fd,
     return VIEW_OK;
 }
 
-enum view_status lmdb_view_refresh(struct lmdb_view *view, int fd, bool locked,
-                                   const char *path, struct err *err)
+enum view_status lmdb_view_refresh(struct lmdb_view *view, int fd, const char *path,
+                                   struct err *err)
 {
     struct meta_page metas[2];
-    bool ok = locked ? read_metas(fd, view->page_size, metas)
-                     : read_stable_metas(fd, view->page_size, metas);
 
-    if (!ok)
+    if (!read_stable_metas(fd, view->page_size, metas))
         return failed(VIEW_RETRY, path, "the file is changing, or has been cut off",
                       err);
     return adopt(view, fd, metas, path, err);
 }
 
-enum view_status lmdb_view_open(struct lmdb_view *view, int fd, bool locked,
-                                const char *path, struct err *err)
+enum view_status lmdb_view_open(struct lmdb_view *view, int fd, const char *path,
+                                struct err *err)
 {
     struct meta_page first;
 
@@ -193,7 +190,7 @@ enum view_status lmdb_view_open(struct lmdb_view *view, int fd, bool locked,
     if (!page_size_is_sane(first.meta.free_list.pad))
         return failed(VIEW_DAMAGED, path, "the file is damaged", err);
     view->page_size = first.meta.free_list.pad;
-    return lmdb_view_refresh(view, fd, locked, path, err);
+    return lmdb_view_refresh(view, fd, path, err);
 }
 
 static size_t txnid_now(const struct lmdb_view *view, size_t which)

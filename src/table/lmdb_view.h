@@ -11,9 +11,14 @@
  * S stays as it is until the transaction after S+2 starts to write, and both S+1 and
  * S+2 have changed a meta page before. A reader that finds the commit numbers of both
  * meta pages the same before and after it has read (lmdb_view_is_current) has therefore
- * read commit S and nothing else, however slow it was. The meta pages themselves are
- * read under the shared lock, or while a writer works, twice with the same result
- * (lmdb_view_refresh).
+ * read commit S and nothing else, however slow it was.
+ *
+ * The meta pages themselves are read three times with the same result
+ * (lmdb_view_refresh). A writer changes one of the two by one short write, whose last
+ * bytes are the commit number. The first look has shown number S of the newer one, so
+ * the second one, which is used, finds all of S there; the third has shown the other
+ * one still at S-1, so nobody had begun to write S+2 over S before. A lock would not
+ * do: other programs rewrite a whole table while they hold a shared one.
  *
  * The mapping may become invalid at any time when another program cuts the file off:
  * look-ups must run inside lmdb_guard with base and size of the map. */
@@ -46,14 +51,13 @@ enum view_status {
     VIEW_RETRY,   /* refresh: cut off, or a writer never comes to rest */
 };
 
-/* Map the file behind fd. err says why not. view is zeroed, or closed. locked: the
- * caller holds a lock. */
-enum view_status lmdb_view_open(struct lmdb_view *view, int fd, bool locked,
-                                const char *path, struct err *err);
+/* Map the file behind fd. err says why not. view is zeroed, or closed. */
+enum view_status lmdb_view_open(struct lmdb_view *view, int fd, const char *path,
+                                struct err *err);
 void lmdb_view_close(struct lmdb_view *view);
 /* Read the meta pages again; the map may move. */
-enum view_status lmdb_view_refresh(struct lmdb_view *view, int fd, bool locked,
-                                   const char *path, struct err *err);
+enum view_status lmdb_view_refresh(struct lmdb_view *view, int fd, const char *path,
+                                   struct err *err);
 bool lmdb_view_is_current(const struct lmdb_view *view);
 /* Bytes that the file must have. */
 size_t lmdb_view_file_size(const struct lmdb_view *view);

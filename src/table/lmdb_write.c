@@ -120,7 +120,7 @@ static enum table_status enter(struct lmdb_file *file, struct err *err)
 
     if (status != TABLE_FOUND)
         return status;
-    status = lmdb_file_refresh(file, true, err);
+    status = lmdb_file_refresh(file, err);
     if (status != TABLE_FOUND) {
         lmdb_file_drop(file);
         return status;
