@@ -171,6 +171,45 @@ static mongoc_uri_t *read_uri(struct backend_conf *conf)
     return uri;
 }
 
+static bool is_option(const char *name)
+{
+    /* Those that have no simple type. */
+    static const char *const others[] = {
+        MONGOC_URI_AUTHMECHANISM,
+        MONGOC_URI_AUTHMECHANISMPROPERTIES,
+        MONGOC_URI_AUTHSOURCE,
+        MONGOC_URI_COMPRESSORS,
+        MONGOC_URI_GSSAPISERVICENAME,
+        MONGOC_URI_READCONCERNLEVEL,
+        MONGOC_URI_READPREFERENCETAGS,
+        MONGOC_URI_SLAVEOK,
+        MONGOC_URI_W,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (strcasecmp(name, others[i]) == 0)
+            return true;
+    return mongoc_uri_option_is_int32(name) || mongoc_uri_option_is_int64(name) ||
+           mongoc_uri_option_is_bool(name) || mongoc_uri_option_is_utf8(name);
+}
+
+/* The library only logs that it ignores an option, which may be a misspelt "tls=true".
+ * A question mark before the last "@" belongs to a password. */
+static void warn_of_options(struct backend_conf *conf, struct err *err)
+{
+    const char *text = backend_conf_str(conf, "uri", "");
+    const char *hosts = strrchr(text, '@');
+    const char *query = strchr(hosts ? hosts : text, '?');
+    struct span options = span_str(query ? query + 1 : ""), option;
+
+    while (!err->text[0] && span_token(&options, "&;", &option)) {
+        struct span name = span_cut(&option, '=');
+        if (!is_option(strndupa(name.ptr, name.len)))
+            err_set(err, "%s: unknown option in uri: \"%.*s\" -- ignored",
+                    backend_conf_source(conf), SPAN_ARG(name));
+    }
+}
+
 static void add_fields(bson_t *projection, struct span fields)
 {
     struct span name;
@@ -247,6 +286,8 @@ static bool mongodb_open(struct table *table, struct err *err)
     read_query(mt, conf);
     mt->pool = conn_pool_new(&ops, mt, SPAN_LIT("mongodb"), &limits);
     bool ok = backend_conf_ok(conf, err);
+    if (ok)
+        warn_of_options(conf, err);
     backend_conf_free(conf);
     return ok;
 }
