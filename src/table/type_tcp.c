@@ -4,9 +4,9 @@
 
 #include "table/line_client.h"
 #include "table/table_type.h"
+#include "table/tcp_reply.h"
 #include "util/escape.h"
 
-#define REPLY_MAX 4096
 #define TIMEOUT_S 100
 
 struct tcp {
@@ -27,12 +27,12 @@ static void tcp_close(struct table *table)
     line_client_free(((struct tcp *)table)->client);
 }
 
-static ssize_t line_complete(void *arg UNUSED, struct span in, struct err *err)
+ssize_t tcp_reply_complete(void *arg UNUSED, struct span in, struct err *err)
 {
     ssize_t end = span_chr(in, '\n');
 
-    if (end >= 0 ? end > REPLY_MAX : in.len > REPLY_MAX) {
-        err_set(err, "text longer than %d", REPLY_MAX);
+    if (end >= 0 ? end > TCP_REPLY_MAX : in.len > TCP_REPLY_MAX) {
+        err_set(err, "text longer than %d", TCP_REPLY_MAX);
         return -1;
     }
     return end + 1;
@@ -74,18 +74,18 @@ static bool decode(struct strbuf *out, struct span text)
     return true;
 }
 
-static void complain(const struct table *table, const char *what, struct span text,
+static void complain(const char *server, const char *what, struct span text,
                      struct err *err)
 {
     struct strbuf shown = STRBUF_INIT;
 
     escape_printable(&shown, span_first(text, 200), '?', true);
-    err_set(err, "TCP map %s: %s: %s", table->name, what, shown.ptr ? shown.ptr : "");
+    err_set(err, "TCP map %s: %s: %s", server, what, shown.ptr ? shown.ptr : "");
     strbuf_free(&shown);
 }
 
-static enum table_status judge(const struct table *table, struct span line,
-                               struct strbuf *value, struct err *err)
+enum table_status tcp_reply_judge(const char *server, struct span line,
+                                  struct strbuf *value, struct err *err)
 {
     struct strbuf text = STRBUF_INIT;
     enum table_status status = TABLE_RETRY;
@@ -93,15 +93,15 @@ static enum table_status judge(const struct table *table, struct span line,
 
     if (line.len < 4 || !span_all_digits(span_first(line, 3)) || line.ptr[3] != ' ' ||
         !decode(&text, span_skip(line, 4)))
-        complain(table, "malformed reply", line, err);
+        complain(server, "malformed reply", line, err);
     else if (span_eq_str(code, "200 "))
         status = TABLE_FOUND;
     else if (span_eq_str(code, "500 "))
         status = TABLE_NOT_FOUND;
     else if (span_eq_str(code, "400 "))
-        complain(table, "temporary error", strbuf_span(&text), err);
+        complain(server, "temporary error", strbuf_span(&text), err);
     else
-        complain(table, "bad status code", line, err);
+        complain(server, "bad status code", line, err);
     if (status == TABLE_FOUND)
         strbuf_add_span(value, strbuf_span(&text));
     strbuf_free(&text);
@@ -118,11 +118,11 @@ static enum table_status tcp_lookup(struct table *table, struct span key,
     encode(&request, key);
     strbuf_add_char(&request, '\n');
     if (line_client_call(((struct tcp *)table)->client, strbuf_span(&request),
-                         line_complete, NULL, &reply, err)) {
+                         tcp_reply_complete, NULL, &reply, err)) {
         while (reply.len > 0 &&
                (reply.ptr[reply.len - 1] == '\n' || reply.ptr[reply.len - 1] == '\r'))
             strbuf_truncate(&reply, reply.len - 1);
-        status = judge(table, strbuf_span(&reply), value, err);
+        status = tcp_reply_judge(table->name, strbuf_span(&reply), value, err);
     } else {
         err_prefix(err, "TCP map %s", table->name);
     }
