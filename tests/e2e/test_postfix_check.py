@@ -16,11 +16,13 @@ ROOT = gp.is_root()
 
 
 def rules():
-    """{code: severity} of all rules, as the sources have them."""
+    """{code: (severity, refused by start and reload?)} as the sources have them."""
     found = {}
     for path in glob.glob(f"{REPO}/src/postfix/check_*.c"):
-        found.update(re.findall(r'^    \{"([a-z0-9-]+)", CHECK_(ERROR|WARNING),',
-                                open(path).read(), re.M))
+        for code, severity, when in re.findall(
+                r'^    \{"([a-z0-9-]+)", CHECK_(ERROR|WARNING), ([^,]+),',
+                open(path).read(), re.M):
+            found[code] = (severity.lower(), "CHECK_FATAL" in when)
     return found
 
 
@@ -400,7 +402,7 @@ def run_case(site, entry):
     rc, found = site.check()
     if sock:
         sock.close()
-    severity = rules()[code].lower()
+    severity, _ = rules()[code]
     assert [f["code"] for f in found] == [code], explain(code, rc, found)
     (finding,) = found
     assert finding["severity"] == severity
@@ -428,7 +430,9 @@ def test_every_rule_has_a_case_and_a_line_in_the_manual():
     page = open(f"{REPO}/man/man1/postfix.1").read()
     only_root = {"mail-owner", "setgid-group"} if not ROOT else set()
     assert set(rules()) - {entry[0] for entry in CASES} - only_root == UNTESTED
-    assert [code for code in rules() if f".It Li {code}" not in page] == []
+    described = dict(re.findall(r"^\.It Li ([a-z0-9-]+)( \*)?$", page, re.M))
+    assert {code: bool(star) for code, star in described.items()} == \
+        {code: fatal for code, (_, fatal) in rules().items()}
 
 
 # A host without IPv6 cannot be had here.
