@@ -114,9 +114,9 @@ static bool write_settings(struct postmulti *pm, const struct instance *fresh)
     settings[count++] = setting(pm, "data_directory", fresh->data_directory);
     settings[count++] = "master_service_disable=inet";
     settings[count++] = "authorized_submit_users=";
-    if (fresh->name)
+    if (fresh->name && fresh->name[0])
         settings[count++] = setting(pm, "multi_instance_name", fresh->name);
-    if (fresh->group)
+    if (fresh->group && fresh->group[0])
         settings[count++] = setting(pm, "multi_instance_group", fresh->group);
     settings[count] = NULL;
     return run_postconf_try(pm, fresh->dir, settings);

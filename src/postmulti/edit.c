@@ -23,13 +23,13 @@ static void refuse_arguments(const struct postmulti *pm, const char *action)
 }
 
 /* What -I gives: "" for none; NULL when it was not given. */
-static const char *new_name(const struct postmulti *pm, bool may_be_none)
+static const char *new_name(const struct postmulti *pm)
 {
     const char *name = pm->new_name;
 
     if (!name)
         return NULL;
-    if (strcmp(name, "-") == 0 && may_be_none)
+    if (strcmp(name, "-") == 0)
         return "";
     if (strncmp(name, "postfix-", 8) != 0 || !name[8])
         msg_fatal("New instance name must start with 'postfix-'");
@@ -116,8 +116,8 @@ struct instance edit_new_instance(struct postmulti *pm, const char *action,
 
     if (!first->cfg->multi_instance_wrapper[0])
         msg_fatal("multi_instance_wrapper is empty, run 'postmulti -e init' first.");
-    name = new_name(pm, false);
-    fresh.name = name;
+    fresh.name = new_name(pm);
+    name = fresh.name && fresh.name[0] ? fresh.name : NULL;
     fresh.group = new_group(pm);
     for (int i = 0; i < pm->argc; i++)
         take_setting(pm, &fresh, action, allowed, pm->argv[i]);
@@ -217,7 +217,7 @@ int edit_assign(struct postmulti *pm)
 
     refuse_arguments(pm, "assign");
     instance = instance_selected(pm);
-    name = new_name(pm, true);
+    name = new_name(pm);
     group = new_group(pm);
     if (!name && !group)
         msg_fatal("Specify new instance name or group with '-e assign'");

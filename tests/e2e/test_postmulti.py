@@ -150,7 +150,7 @@ def test_what_is_refused(host):
             ("No matching instances", "-i", "postfix-a", "-p", "stop"),
             ("Specify new instance name or group with '-e assign'", *of_a, "assign"),
             ("New instance name must start with 'postfix-'", "-I", "x", "-e", "create"),
-            ("New instance name must start with 'postfix-'", "-I", "-", "-e", "create"),
+            ("Missing config_directory parameter value", "-I", "-", "-e", "create"),
             ("Unsafe characters in new instance name: 'postfix-a b'",
              "-I", "postfix-a b", "-e", "create"),
             ("Illegal '/' character in new instance name: 'postfix-/../r'",
