@@ -1,6 +1,7 @@
 #include "table/plugins/ldap_config.h"
 
 #include <ldap.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static char *copy_or_null(const char *text)
@@ -41,6 +42,10 @@ bool ldap_server_uri(struct span server, unsigned port, struct strbuf *out)
     ssize_t colon = span_rchr(server, ':'), bracket = span_rchr(server, ']');
     uint32_t given = port;
     struct span host = server;
+    if (bracket < 0 && span_chr(server, ':') != colon) { /* an IPv6 address */
+        strbuf_addf(out, "ldap://[%.*s]:%u", SPAN_ARG(server), port);
+        return true;
+    }
     if (colon > bracket) {
         host = span_first(server, (size_t)colon);
         if (!span_u32(span_skip(server, (size_t)colon + 1), &given))
@@ -98,11 +103,10 @@ static void read_attributes(struct ldap_config *config, struct backend_conf *con
 {
     config->has_terminal =
         read_role(config, conf, "terminal_result_attribute", "", LDAP_ROLE_TERMINAL);
-    read_role(config, conf, "result_attribute", "maildrop", LDAP_ROLE_RESULT);
     config->has_leaf =
         read_role(config, conf, "leaf_result_attribute", "", LDAP_ROLE_LEAF);
-    config->has_special =
-        read_role(config, conf, "special_result_attribute", "", LDAP_ROLE_SPECIAL);
+    read_role(config, conf, "result_attribute", "maildrop", LDAP_ROLE_RESULT);
+    read_role(config, conf, "special_result_attribute", "", LDAP_ROLE_SPECIAL);
 }
 
 /* -- the search, the bind, TLS -- */
@@ -120,16 +124,43 @@ static const struct word binds[] = {
     {"yes", LDAP_BIND_SIMPLE}, {"simple", LDAP_BIND_SIMPLE}, {"no", LDAP_BIND_NONE},
     {"none", LDAP_BIND_NONE},  {"sasl", LDAP_BIND_SASL},     {NULL, 0}};
 
-static int read_word(struct backend_conf *conf, const char *name,
-                     const struct word *words)
+static int read_bind(struct backend_conf *conf)
 {
-    struct span text = span_str(backend_conf_str(conf, name, words[0].text));
+    const char *text = backend_conf_str(conf, "bind", binds[0].text);
 
-    for (; words->text; words++)
-        if (span_ieq_str(text, words->text))
-            return words->value;
-    backend_conf_bad(conf, name, "\"%.*s\"", SPAN_ARG(text));
+    for (size_t i = 0; binds[i].text; i++)
+        if (strcasecmp(text, binds[i].text) == 0)
+            return binds[i].value;
+    backend_conf_bad(conf, "bind", "\"%.40s\"", text);
+    return LDAP_BIND_NONE;
+}
+
+/* These were never fatal: anything unknown means the default. */
+static int warn_of(struct ldap_config *config, const char *name, const char *text)
+{
+    snprintf(config->warning, sizeof config->warning,
+             "unrecognized value of %s: \"%.40s\"; using the default", name, text);
     return 0;
+}
+
+static int read_scope(struct ldap_config *config, struct backend_conf *conf)
+{
+    const char *text = backend_conf_str(conf, "scope", scopes[0].text);
+
+    for (size_t i = 0; scopes[i].text; i++)
+        if (strcasecmp(text, scopes[i].text) == 0)
+            return scopes[i].value;
+    warn_of(config, "scope", text);
+    return LDAP_SCOPE_SUBTREE;
+}
+
+static int read_dereference(struct ldap_config *config, struct backend_conf *conf)
+{
+    const char *text = backend_conf_str(conf, "dereference", "0");
+
+    if (text[0] >= '0' && text[0] <= '3' && !text[1])
+        return text[0] - '0';
+    return warn_of(config, "dereference", text);
 }
 
 static int read_int(struct backend_conf *conf, const char *name, int otherwise, int min,
@@ -145,12 +176,12 @@ static void read_search(struct ldap_config *config, struct backend_conf *conf)
     backend_conf_need(conf, "search_base");
     config->query_filter = xstrdup(
         backend_conf_template(conf, "query_filter", "(mailacceptinggeneralid=%s)"));
-    config->scope = read_word(conf, "scope", scopes);
-    config->version = read_int(conf, "version", 2, 2, 3);
+    config->scope = read_scope(config, conf);
+    config->version = read_int(conf, "version", 3, 2, 3);
+    int limit = read_int(conf, "expansion_limit", 0, INT32_MIN, INT32_MAX);
     config->size_limit =
-        read_int(conf, "size_limit", read_int(conf, "expansion_limit", 0, 0, INT32_MAX),
-                 0, INT32_MAX);
-    config->dereference = read_int(conf, "dereference", 0, 0, 3);
+        read_int(conf, "size_limit", limit > 0 ? limit : 0, 0, INT32_MAX);
+    config->dereference = read_dereference(config, conf);
     config->recursion_limit = read_int(conf, "recursion_limit", 1000, 1, INT32_MAX);
     config->chase_referrals = backend_conf_bool(conf, "chase_referrals", false);
     config->debug_level = read_int(conf, "debuglevel", 0, 0, INT32_MAX);
@@ -158,7 +189,7 @@ static void read_search(struct ldap_config *config, struct backend_conf *conf)
 
 static void read_login(struct ldap_config *config, struct backend_conf *conf)
 {
-    config->bind = (enum ldap_bind)read_word(conf, "bind", binds);
+    config->bind = (enum ldap_bind)read_bind(conf);
     config->bind_dn = xstrdup(backend_conf_str(conf, "bind_dn", ""));
     config->bind_pw = xstrdup(backend_conf_str(conf, "bind_pw", ""));
     config->sasl_mechs = optional(conf, "sasl_mechs");
@@ -172,6 +203,10 @@ static void read_login(struct ldap_config *config, struct backend_conf *conf)
     config->tls_cert = optional(conf, "tls_cert");
     config->tls_key = optional(conf, "tls_key");
     config->tls_cipher_suite = optional(conf, "tls_cipher_suite");
+#if !LDAP_HAVE_SASL
+    if (config->bind == LDAP_BIND_SASL)
+        backend_conf_bad(conf, "bind", "\"sasl\": this program was built without SASL");
+#endif
     if (config->version < 3 && (config->start_tls || config->bind == LDAP_BIND_SASL))
         backend_conf_bad(conf, "version", "start_tls and SASL need version 3");
 }

@@ -6,6 +6,12 @@
 
 #include "table/backend.h"
 
+#if __has_include(<sasl/sasl.h>)
+#define LDAP_HAVE_SASL 1
+#else
+#define LDAP_HAVE_SASL 0
+#endif
+
 enum ldap_bind { LDAP_BIND_NONE, LDAP_BIND_SIMPLE, LDAP_BIND_SASL };
 
 /* What the value of a result attribute is good for. */
@@ -27,9 +33,9 @@ struct ldap_config {
     int timeout_s;
     char *search_base, *query_filter; /* templates */
     int scope;
-    struct ldap_attribute *attributes;
+    struct ldap_attribute *attributes; /* the first with a name counts */
     size_t attribute_count;
-    bool has_special, has_leaf, has_terminal;
+    bool has_leaf, has_terminal;
     enum ldap_bind bind;
     char *bind_dn, *bind_pw;
     char *sasl_mechs, *sasl_realm, *sasl_authz_id;
@@ -37,6 +43,7 @@ struct ldap_config {
     int version, size_limit, dereference, recursion_limit, debug_level;
     bool chase_referrals, start_tls, tls_require_cert;
     char *tls_ca_cert_dir, *tls_ca_cert_file, *tls_cert, *tls_key, *tls_cipher_suite;
+    char warning[128];                  /* about an attribute; "": none */
     struct ldap_conncb socket_callback; /* for the library */
 };
 
@@ -44,8 +51,8 @@ struct ldap_config {
 void ldap_config_read(struct ldap_config *config, struct backend_conf *conf);
 void ldap_config_free(struct ldap_config *config);
 
-/* Append the URI of one server: a URL stays as it is; "host", "host:port" and
- * "[address]:port" become ldap URLs. False: nothing of the kind. */
+/* Append the URI of one server: a URL stays as it is; "host", "host:port",
+ * "[address]:port" and an IPv6 address become ldap URLs. False: nothing of the kind. */
 bool ldap_server_uri(struct span server, unsigned port, struct strbuf *out);
 
 #endif

@@ -3,12 +3,20 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 
 #include "util/escape.h"
-#if __has_include(<sasl/sasl.h>)
+#if LDAP_HAVE_SASL
 #include <sasl/sasl.h>
-#define HAVE_SASL 1
 #endif
+
+int64_t ldap_now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 /* err: "what: text (what the server says)". Returns rc. */
 static int explain(LDAP *ld, int rc, const char *what, struct err *err)
@@ -18,7 +26,8 @@ static int explain(LDAP *ld, int rc, const char *what, struct err *err)
 
     if (ld)
         ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &detail);
-    if (detail && *detail) {
+    /* What GnuTLS says of everything. */
+    if (detail && *detail && strcmp(detail, "(unknown error code)") != 0) {
         strbuf_add_str(&shown, " (");
         escape_printable(&shown, span_first(span_str(detail), 200), '?', true);
         strbuf_add_char(&shown, ')');
@@ -67,8 +76,13 @@ static void unbound_socket(LDAP *ld UNUSED, Sockbuf *sb UNUSED,
 {
 }
 
+/* The first call reads the library's own settings (ldap.conf): before worker threads
+ * are there and before a chroot. */
 void ldap_conn_prepare(struct ldap_config *config)
 {
+    int version;
+
+    ldap_get_option(NULL, LDAP_OPT_PROTOCOL_VERSION, &version);
     config->socket_callback = (struct ldap_conncb){
         .lc_add = bound_socket, .lc_del = unbound_socket, .lc_arg = config};
 }
@@ -163,7 +177,7 @@ static int bind_simple(const struct ldap_config *config, LDAP *ld)
     return rc == LDAP_SUCCESS ? await(config, ld, id) : rc;
 }
 
-#ifdef HAVE_SASL
+#if LDAP_HAVE_SASL
 static const char *sasl_answer(const struct ldap_config *config, unsigned long id)
 {
     switch (id) {
@@ -229,6 +243,10 @@ static const char *begin(const struct ldap_config *config, LDAP *ld, const char 
     if ((config->start_tls || strncasecmp(uri, "ldaps:", 6) == 0) &&
         (*rc_out = set_tls_options(config, ld)) != LDAP_SUCCESS)
         return "cannot set TLS options";
+#if LDAP_VENDOR_VERSION >= 20500 /* otherwise the first request connects */
+    if ((*rc_out = ldap_connect(ld)) != LDAP_SUCCESS)
+        return "cannot connect";
+#endif
     if (config->start_tls && (*rc_out = start_tls(config, ld)) != LDAP_SUCCESS)
         return "cannot start TLS";
     if ((*rc_out = authenticate(config, ld)) != LDAP_SUCCESS)

@@ -20,6 +20,7 @@ void ldap_conn_close(LDAP *ld); /* NULL allowed */
 int ldap_conn_search(const struct ldap_config *config, LDAP *ld, const char *base,
                      int scope, const char *filter, char **attributes,
                      LDAPMessage **result_out, struct err *err);
+int64_t ldap_now_ms(void); /* monotonic */
 /* Is the session of no use after this result? */
 bool ldap_conn_is_lost(int rc);
 

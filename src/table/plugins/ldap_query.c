@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 
-#define MAX_SEARCHES 10000 /* of one look-up */
+#include "util/arena.h"
+
+#define SEARCHES_MAX 100000 /* for one key */
 
 /* -- quoting -- */
 
@@ -37,63 +39,46 @@ bool ldap_quote_dn(void *arg UNUSED, struct strbuf *out, struct span text)
     return true;
 }
 
-/* -- searches still to be done -- */
+/* -- what is still to be done for one key -- */
 
-struct search {
-    struct search *next;
-    char *where; /* DN or URL, as the entry has it; NULL: the first search */
-    int depth;
+/* An entry, and the one whose special attribute led to it. */
+struct place {
+    const struct place *outer;
+    const char *dn;
+    int depth; /* 1: found by the first search */
+};
+
+/* A value of an entry: a result, or a DN or URL to go on with. */
+struct step {
+    struct step *next;
+    struct span text;
+    bool is_result;
+    const struct place *place;
 };
 
 struct run {
     struct ldap_query *query;
     LDAP *ld;
-    struct search *first, **end;
-    size_t count;
+    struct arena *arena; /* for all above */
+    struct step *steps;
+    size_t searches;
+    int64_t deadline_ms; /* to begin another search */
     struct backend_result result;
     struct err warning;
     struct err *err;
     int rc; /* LDAP result of a failed search */
 };
 
-/* False: too deep or too many. */
-static bool add_search(struct run *run, struct span where, int depth)
-{
-    for (struct search *s = run->first; s; s = s->next)
-        if (s->where && span_ieq_str(where, s->where))
-            return true;
-    if (depth > run->query->config->recursion_limit || run->count >= MAX_SEARCHES)
-        return err_set(run->err, "recursion limit exceeded");
-    struct search *search = xcalloc(1, sizeof(*search));
-    search->where = where.ptr ? xstrndup(where.ptr, where.len) : NULL;
-    search->depth = depth;
-    *run->end = search;
-    run->end = &search->next;
-    run->count++;
-    return true;
-}
-
 /* -- entries -- */
 
-/* Call for each value of one attribute. */
-static bool use_values(struct run *run, LDAPMessage *entry,
-                       const struct ldap_attribute *attribute, int depth)
+/* An attribute may have several roles; that of a result is the weakest. */
+static const struct ldap_attribute *find_attribute(const struct ldap_config *config,
+                                                   const char *name)
 {
-    struct berval **values = ldap_get_values_len(run->ld, entry, attribute->name);
-    bool good = true;
-
-    for (size_t i = 0; good && values && values[i]; i++) {
-        struct span value = span_of(values[i]->bv_val, values[i]->bv_len);
-        if (attribute->role != LDAP_ROLE_SPECIAL)
-            good = backend_result_add(&run->result, value, &run->warning);
-        else if (value.len > 0 && !memchr(value.ptr, '\0', value.len))
-            good = add_search(run, value, depth + 1);
-        if (!good && attribute->role != LDAP_ROLE_SPECIAL)
-            *run->err = run->warning;
-    }
-    if (values)
-        ldap_value_free_len(values);
-    return good;
+    for (size_t i = 0; i < config->attribute_count; i++)
+        if (strcasecmp(config->attributes[i].name, name) == 0)
+            return &config->attributes[i];
+    return NULL;
 }
 
 static bool has_role(struct run *run, LDAPMessage *entry, enum ldap_role role)
@@ -113,22 +98,72 @@ static bool has_role(struct run *run, LDAPMessage *entry, enum ldap_role role)
     return found;
 }
 
-static bool use_entry(struct run *run, LDAPMessage *entry, int depth)
+/* Append a step for each value to *end. Returns the new end. */
+static struct step **add_values(struct run *run, struct step **end, LDAPMessage *entry,
+                                const char *name, bool is_result,
+                                const struct place *place)
+{
+    struct berval **values = ldap_get_values_len(run->ld, entry, name);
+
+    for (size_t i = 0; values && values[i]; i++) {
+        struct span text = span_of(values[i]->bv_val, values[i]->bv_len);
+        if (!is_result && (text.len == 0 || memchr(text.ptr, '\0', text.len)))
+            continue;
+        struct step *step = arena_alloc(run->arena, sizeof(*step));
+        *step = (struct step){.text = arena_span(run->arena, text),
+                              .is_result = is_result,
+                              .place = place};
+        *end = step;
+        end = &step->next;
+    }
+    if (values)
+        ldap_value_free_len(values);
+    return end;
+}
+
+/* NULL: it is where it leads to itself. */
+static const struct place *place_of(struct run *run, LDAPMessage *entry,
+                                    const struct place *outer)
+{
+    char *dn = ldap_get_dn(run->ld, entry);
+    const struct place *place = outer;
+    struct place *made = NULL;
+
+    while (place && dn && strcasecmp(place->dn, dn) != 0)
+        place = place->outer;
+    if (!place) {
+        made = arena_alloc(run->arena, sizeof(*made));
+        made->outer = outer;
+        made->dn = arena_str(run->arena, dn ? dn : "");
+        made->depth = outer ? outer->depth + 1 : 1;
+    }
+    ldap_memfree(dn);
+    return made;
+}
+
+/* Append the steps of an entry, in the order in which it holds its attributes. */
+static struct step **add_entry(struct run *run, struct step **end, LDAPMessage *entry,
+                               const struct place *outer)
 {
     const struct ldap_config *config = run->query->config;
+    const struct place *place = place_of(run, entry, outer);
+    BerElement *position = NULL;
+
+    if (!place)
+        return end;
     bool terminal = config->has_terminal && has_role(run, entry, LDAP_ROLE_TERMINAL);
     bool leaf = config->has_leaf && !has_role(run, entry, LDAP_ROLE_SPECIAL);
-
-    for (size_t i = 0; i < config->attribute_count; i++) {
-        const struct ldap_attribute *attribute = &config->attributes[i];
-        if (terminal != (attribute->role == LDAP_ROLE_TERMINAL))
-            continue;
-        if (attribute->role == LDAP_ROLE_LEAF && !leaf)
-            continue;
-        if (!use_values(run, entry, attribute, depth))
-            return false;
+    for (char *name = ldap_first_attribute(run->ld, entry, &position); name;
+         name = ldap_next_attribute(run->ld, entry, position)) {
+        const struct ldap_attribute *attribute = find_attribute(config, name);
+        if (attribute && terminal == (attribute->role == LDAP_ROLE_TERMINAL) &&
+            (attribute->role != LDAP_ROLE_LEAF || leaf))
+            end = add_values(run, end, entry, name,
+                             attribute->role != LDAP_ROLE_SPECIAL, place);
+        ldap_memfree(name);
     }
-    return true;
+    ber_free(position, 0);
+    return end;
 }
 
 /* -- searching -- */
@@ -157,76 +192,99 @@ static char **wanted_attributes(const struct ldap_config *config, char **selecte
     return names;
 }
 
-/* One that a special attribute led to may be gone; the first must be there to be
- * found. Neither is an error. */
-static bool search_at(struct run *run, const struct search *search, const char *base,
-                      int scope, const char *filter, char **selected)
+/* That there is nothing at a base that was made of the key, or that a special attribute
+ * named, is no error; a base that is always the same must be there. */
+static bool nothing_there(struct run *run, const struct place *outer)
 {
-    char **attributes = wanted_attributes(run->query->config, selected);
-    LDAPMessage *found;
-    bool good = true;
+    const struct ldap_config *config = run->query->config;
 
-    run->rc = ldap_conn_search(run->query->config, run->ld, base, scope, filter,
-                               attributes, &found, run->err);
-    free(attributes);
-    if (run->rc == LDAP_NO_SUCH_OBJECT) {
-        run->rc = LDAP_SUCCESS;
-        return true;
-    }
-    if (run->rc != LDAP_SUCCESS)
+    if (!outer && !strchr(config->search_base, '%'))
         return false;
-    for (LDAPMessage *entry = ldap_first_entry(run->ld, found); good && entry;
-         entry = ldap_next_entry(run->ld, entry))
-        good = use_entry(run, entry, search->depth);
-    ldap_msgfree(found);
-    return good;
+    return run->rc == LDAP_NO_SUCH_OBJECT ||
+           (!outer && run->rc == LDAP_INVALID_DN_SYNTAX);
 }
 
-static bool search_url(struct run *run, const struct search *search)
+/* What is found is to be done before the other steps. */
+static bool search_at(struct run *run, const struct place *outer, const char *base,
+                      int scope, const char *filter, char **selected)
+{
+    const struct ldap_config *config = run->query->config;
+    char **attributes = wanted_attributes(config, selected);
+    LDAPMessage *found;
+    struct step *first = NULL, **end = &first;
+
+    run->rc = ldap_conn_search(config, run->ld, base, scope, filter, attributes, &found,
+                               run->err);
+    free(attributes);
+    if (run->rc != LDAP_SUCCESS)
+        return nothing_there(run, outer);
+    for (LDAPMessage *entry = ldap_first_entry(run->ld, found); entry;
+         entry = ldap_next_entry(run->ld, entry))
+        end = add_entry(run, end, entry, outer);
+    *end = run->steps;
+    run->steps = first;
+    ldap_msgfree(found);
+    return true;
+}
+
+static bool search_url(struct run *run, const struct place *outer, const char *text)
 {
     LDAPURLDesc *url;
 
-    if (ldap_url_parse(search->where, &url) != LDAP_URL_SUCCESS)
-        return err_set(run->err, "malformed LDAP URL in an entry");
+    if (ldap_url_parse(text, &url) != LDAP_URL_SUCCESS)
+        return err_set(run->err, "a malformed LDAP URL in %s", outer->dn);
     int scope = url->lud_scope == LDAP_SCOPE_DEFAULT ? LDAP_SCOPE_BASE : url->lud_scope;
-    bool good = search_at(run, search, url->lud_dn ? url->lud_dn : "", scope,
+    bool good = search_at(run, outer, url->lud_dn ? url->lud_dn : "", scope,
                           url->lud_filter ? url->lud_filter : "(objectClass=*)",
                           url->lud_attrs);
     ldap_free_urldesc(url);
     return good;
 }
 
-static bool do_search(struct run *run, const struct search *search)
+static bool follow(struct run *run, const struct step *step)
 {
-    const struct ldap_query *query = run->query;
+    const struct place *place = step->place;
+    int limit = run->query->config->recursion_limit;
 
-    if (!search->where)
-        return search_at(run, search, query->base, query->config->scope, query->filter,
-                         NULL);
-    if (ldap_is_ldap_url(search->where))
-        return search_url(run, search);
-    return search_at(run, search, search->where, LDAP_SCOPE_BASE, "(objectClass=*)",
+    if (place->depth >= limit)
+        return err_set(run->err, "recursion_limit (%d) exceeded at %s", limit,
+                       place->dn);
+    if (++run->searches > SEARCHES_MAX || ldap_now_ms() > run->deadline_ms)
+        return err_set(run->err,
+                       "too many searches for one key, or they take too long");
+    if (ldap_is_ldap_url(step->text.ptr))
+        return search_url(run, place, step->text.ptr);
+    return search_at(run, place, step->text.ptr, LDAP_SCOPE_BASE, "(objectClass=*)",
                      NULL);
+}
+
+static bool do_step(struct run *run, const struct step *step)
+{
+    if (!step->is_result)
+        return follow(run, step);
+    if (backend_result_add(&run->result, step->text, &run->warning))
+        return true;
+    *run->err = run->warning;
+    return false;
 }
 
 bool ldap_query_run(struct ldap_query *query, LDAP *ld, struct err *err)
 {
-    struct run run = {.query = query, .ld = ld, .err = err};
-    bool good = true;
+    struct run run = {.query = query, .ld = ld, .err = err, .arena = arena_new()};
 
-    run.end = &run.first;
+    run.deadline_ms = ldap_now_ms() + 3000 * (int64_t)query->config->timeout_s;
     strbuf_reset(query->value);
     run.result = backend_result_start(query->backend, query->key, query->value);
-    add_search(&run, SPAN_EMPTY, 0);
-    for (struct search *s = run.first; good && s; s = s->next)
-        good = do_search(&run, s);
-    while (run.first) {
-        struct search *next = run.first->next;
-        free(run.first->where);
-        free(run.first);
-        run.first = next;
+    bool good =
+        search_at(&run, NULL, query->base, query->config->scope, query->filter, NULL);
+    while (good && run.steps) {
+        struct step *step = run.steps;
+        run.steps = step->next;
+        good = do_step(&run, step);
     }
+    arena_free(run.arena);
     query->status = good ? backend_result_status(&run.result) : TABLE_RETRY;
+    query->timed_out = !good && run.rc == LDAP_TIMEOUT;
     if (good)
         *err = run.warning;
     return good || !ldap_conn_is_lost(run.rc);

@@ -8,8 +8,9 @@
 bool ldap_quote_filter(void *arg, struct strbuf *out, struct span text);
 bool ldap_quote_dn(void *arg, struct strbuf *out, struct span text);
 
-/* The searches of one look-up: the first, and those that its special attributes ask
- * for, each DN or URL once, at most recursion_limit deep. */
+/* The searches of one look-up: the first, and where the special attributes of its
+ * entries lead to, at most recursion_limit deep. An entry that leads to itself is used
+ * once. */
 struct ldap_query {
     const struct ldap_config *config;
     const struct backend *backend;
@@ -17,6 +18,7 @@ struct ldap_query {
     const char *base, *filter;
     struct strbuf *value; /* the answer */
     enum table_status status;
+    bool timed_out;
 };
 /* False: the session is lost and the query may be put to another server. Otherwise
  * status is set; RETRY comes with err, and err may be a warning else. */
