@@ -1,8 +1,15 @@
 #include "global/mail_table.h"
 
+#include "global/reindex_client.h"
+
 static const char *param(void *arg, const char *name)
 {
     return config_value(arg, name);
+}
+
+static bool reindex(void *arg, const char *type, const char *path, struct err *err)
+{
+    return reindex_ask(arg, type, path, err);
 }
 
 const struct table_env *mail_table_env(const struct config *cfg)
@@ -10,6 +17,7 @@ const struct table_env *mail_table_env(const struct config *cfg)
     struct table_env *env = arena_alloc(cfg->arena, sizeof(*env));
 
     env->param = param;
+    env->reindex = reindex;
     env->arg = (void *)cfg;
     return env;
 }
