@@ -251,6 +251,8 @@ def test_logins(t, server):
                      {"user": "mail", "password": f"{PASSWORD}u"},
                      {"user": "default"}):
         assert t.ask(t.cf(**settings), "key") == (good, ""), settings
+    got, errors = t.ask(t.cf(password=None, password_file=t.write("open", PASSWORD)), "key")
+    assert got == good and f"{t.dir}/open holds a password and can be read by every" in errors
     for settings, why in [
             ({"password": "secret#wrong"}, "authentication failed: WRONGPASS"),
             ({"user": "nobody"}, "authentication failed: WRONGPASS"),
@@ -263,6 +265,23 @@ def test_logins(t, server):
              "no password in the first line")]:
         got, errors = t.ask(t.cf(**settings), "key")
         assert not got and why in errors and "fatal" in errors, (settings, errors)
+
+
+def test_example_of_the_guide(t, server):
+    server("SET", "valias:info@example.com", "alice@example.com, bob@example.com")
+    server("SADD", "vdomains", "example.com")
+    server("ACL", "SETUSER", "guide", "on", f">{PASSWORD}g", "~valias:*", "~vdomains", "+get",
+           "+sismember")
+    login = {"user": "guide", "password": f"{PASSWORD}g"}
+    domains = t.cf(**login, key_prefix=None, query="SISMEMBER vdomains %s")
+    table = t.cf(**login, key_prefix="valias:", domain=domains)
+    assert t.ask(domains, "example.com", "example.org") == ({"example.com": "1"}, "")
+    server("CONFIG", "RESETSTAT")
+    keys = ["info@example.com", "info", "@example.com", "info@example.org", "x@example.com"]
+    assert t.ask(table, *keys) == \
+        ({"info@example.com": "alice@example.com, bob@example.com"}, "")
+    assert b"cmdstat_get:calls=2," in server("INFO", "commandstats")
+    server("ACL", "DELUSER", "guide")
 
 
 def test_tls(t, server):

@@ -34,16 +34,21 @@ static char *copy_or_null(const char *text)
     return text && *text ? xstrdup(text) : NULL;
 }
 
+/* NULL with err; otherwise err may hold a warning. */
 static char *read_password(const char *path, struct err *err)
 {
     char buf[MAX_PASSWORD + 1];
-    int fd = file_open_safe(path, O_RDONLY, 0, (uid_t)-1, (gid_t)-1, NULL, err);
+    struct stat st;
+    int fd = file_open_safe(path, O_RDONLY, 0, (uid_t)-1, (gid_t)-1, &st, err);
 
     if (fd < 0)
         return NULL;
     ssize_t got = read(fd, buf, sizeof(buf));
     int problem = errno;
     close(fd);
+    err->text[0] = '\0';
+    if (st.st_mode & S_IROTH)
+        err_set(err, "%s holds a password and can be read by every user", path);
     char *password = NULL;
     if (got < 0) {
         err_set(err, "read %s: %s", path, strerror(problem));
@@ -61,18 +66,18 @@ static char *read_password(const char *path, struct err *err)
     return password;
 }
 
-static void configure_login(struct redis_table *rt, struct backend_conf *conf)
+static void configure_login(struct redis_table *rt, struct backend_conf *conf,
+                            struct err *warning)
 {
     struct redis_settings *set = &rt->settings;
     const char *file = backend_conf_str(conf, "password_file", "");
-    struct err err;
 
     set->user = copy_or_null(backend_conf_str(conf, "user", NULL));
     set->password = copy_or_null(backend_conf_str(conf, "password", NULL));
     if (*file && set->password)
         backend_conf_bad(conf, "password_file", "there is a password already");
-    else if (*file && !(set->password = read_password(file, &err)))
-        backend_conf_bad(conf, "password_file", "%s", err.text);
+    else if (*file && !(set->password = read_password(file, warning)))
+        backend_conf_bad(conf, "password_file", "%s", warning->text);
     if (set->user && !set->password)
         backend_conf_bad(conf, "user", "there is no password");
     set->db = (unsigned)backend_conf_num(conf, "db", 0, 0, 100000);
@@ -142,16 +147,19 @@ static bool redis_open(struct table *table, struct err *err)
 {
     struct redis_table *rt = (struct redis_table *)table;
     struct backend_conf *conf = backend_conf_open(table, err);
+    struct err warning = {0};
 
     if (!conf)
         return false;
-    configure_login(rt, conf);
+    configure_login(rt, conf, &warning);
     configure_tls(rt, conf);
     configure_servers(rt, conf);
     configure_query(rt, conf);
     rt->backend = backend_new(table, conf);
     bool good = backend_conf_ok(conf, err);
     backend_conf_free(conf);
+    if (good && !err->text[0])
+        *err = warning;
     return good;
 }
 
