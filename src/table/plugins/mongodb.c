@@ -258,9 +258,9 @@ static void read_query(struct mongodb_table *mt, struct backend_conf *conf)
     bson_destroy(projection);
     /* So that the server gives up, too. */
     if (mt->uri)
-        BSON_APPEND_INT64(mt->options, "maxTimeMS",
-                          mongoc_uri_get_option_as_int32(
-                              mt->uri, MONGOC_URI_SOCKETTIMEOUTMS, SOCKET_MS));
+        BSON_APPEND_INT64(
+            mt->options, "maxTimeMS",
+            mongoc_uri_get_option_as_int32(mt->uri, MONGOC_URI_SOCKETTIMEOUTMS, 0));
 }
 
 static bool mongodb_open(struct table *table, struct err *err)
