@@ -80,12 +80,13 @@ struct check {
     struct check_place warning_place;
     int captured_line; /* check_master.c: line in hand */
     bool speaking;
-    bool creates;       /* missing directories */
-    struct hash seen;   /* findings by place and text */
-    unsigned errors;    /* of all rules */
-    unsigned refusals;  /* of those with CHECK_FATAL */
-    const char **types; /* of tables, once asked for */
-    uid_t mail_uid;     /* check_find_owners */
+    bool creates;              /* missing directories */
+    struct hash seen;          /* findings by place and text */
+    unsigned errors;           /* of all rules */
+    unsigned refusals;         /* of those with CHECK_FATAL */
+    const char **types;        /* of tables, once asked for */
+    const char *types_problem; /* a list of plug-ins is malformed */
+    uid_t mail_uid;            /* check_find_owners */
     gid_t mail_gid, setgid_gid;
     const char *owner_problem; /* text about mail_owner or setgid_group */
     const char *owner_parameter;

@@ -133,8 +133,11 @@ static bool type_exists(struct check *check, const char *type)
 
     if (table_type_find(span_str(type)))
         return true;
-    if (!check->types)
+    if (!check->types && !check->types_problem) {
         check->types = table_type_names(mail_table_env(check->cfg), check->arena, &err);
+        if (!check->types)
+            check->types_problem = arena_str(check->arena, err.text);
+    }
     for (const char **name = check->types; name && *name; name++)
         if (strcmp(*name, type) == 0)
             return true;
@@ -143,8 +146,11 @@ static bool type_exists(struct check *check, const char *type)
 
 static void report_type(struct check *check, const struct table_use *use)
 {
-    if (!type_exists(check, use->type))
-        check_found(check, use->place, "unsupported dictionary type: %s", use->name);
+    if (type_exists(check, use->type))
+        return;
+    if (check->types_problem)
+        check_advise(check, "correct the list of plug-ins: %s", check->types_problem);
+    check_found(check, use->place, "unsupported dictionary type: %s", use->name);
 }
 
 static void unknown_types(struct check *check)

@@ -465,6 +465,29 @@ def test_nothing_to_say(sites):
     assert (rc, found) == (0, [])
 
 
+def test_table_types_of_plugins(sites):
+    """They are known while their file is there, and only then."""
+    plugin = f"{gp.mta.BUILD}/plugins/gatepost-sqlite.so"
+    if not os.path.exists(plugin):
+        pytest.skip("no plug-in was built")
+    site = sites()
+    os.mkdir(f"{site.dir}/lib")
+    site.main.update({"shlib_directory": f"{site.dir}/lib", "meta_directory": site.dir})
+    site.file("dynamicmaps.cf", "sqlite postfix-sqlite.so dict_sqlite_open\n")
+    site.main["relay_domains"] = "proxy:sqlite:" + site.file("relay.cf", "dbpath = /x\n")
+    site.write()
+    rc, found = site.check()
+    assert [f["code"] for f in found] == ["table-type"]
+    shutil.copy(plugin, f"{site.dir}/lib")
+    assert site.check() == (0, [])
+    os.unlink(f"{site.dir}/relay.cf")
+    rc, found = site.check()
+    assert [f["code"] for f in found] == ["missing-table"]
+    site.file("dynamicmaps.cf", "sqlite\n")
+    rc, (finding,) = site.check()
+    assert finding["code"] == "table-type" and "dynamicmaps.cf, line 1" in finding["action"]
+
+
 @pytest.mark.skipif("asan" in gp.mta.BUILD, reason="the normal build only")
 def test_stock_configuration(sites, tmp_path):
     """What make install leaves behind, in other directories, with aliases built."""
