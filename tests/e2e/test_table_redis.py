@@ -471,3 +471,17 @@ def test_a_slow_server_holds_up_nobody_else(t, gatepost):
         session("quick")
         thread.join()
         assert took["quick"] < 0.8 and took["slow"] > 1.4, took
+
+
+def test_through_the_proxy_services(t, server, gatepost):
+    server("SET", "m:old", "1")
+    table = t.cf()
+    os.chmod(table.split(":")[1], 0o644)  # the services open it with the rights they have
+    m = gatepost({"meta_directory": f"{t.dir}/etc", "shlib_directory": f"{gp.mta.BUILD}/plugins",
+                  "proxy_read_maps": f"proxy:{table}", "proxy_write_maps": f"proxy:{table}"})
+    server("MSET", "m:new", "2", "m:other", "3")
+    m.run("postmap", "-d", "old", f"proxy:{table}")
+    assert server("GET", "m:new") == b"2" and server("GET", "m:old") is None
+    assert m.run("postmap", "-q", "new", f"proxy:{table}").stdout == "2\n"
+    rows = m.run("postmap", "-s", f"proxy:{table}").stdout.splitlines()
+    assert sorted(rows) == ["new\t2", "other\t3"]
