@@ -1,4 +1,4 @@
-/* Locks on an index file: kernel record locks on the whole file, as all programs that
+/* Locks on an index file: kernel record locks on all of the file, as all programs that
  * share these files use them. They end with their owner, need no second file, and a
  * read-only descriptor is enough for a shared one.
  *
@@ -21,7 +21,8 @@
 
 /* Never waits. */
 enum lock_result lmdb_lock_try(int fd, enum lock_mode mode);
-/* Waits at most 10 s, as a fiber where that is possible; false with err. */
+/* Waits at most 10 s, as a fiber where that is possible; false with err. Among those
+ * who wait here nobody is passed over for long. */
 bool lmdb_lock_wait(int fd, enum lock_mode mode, const char *path, struct err *err);
 void lmdb_lock_release(int fd);
 

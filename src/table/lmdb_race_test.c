@@ -67,13 +67,19 @@ static bool value_is_right(const char *value, const char *key)
     return atoi(key + 1) == n && strcmp(expect, value) == 0;
 }
 
+static bool complain(const struct err *err)
+{
+    fprintf(stderr, "writer: %s\n", err->text);
+    return false;
+}
+
 static bool burst(struct table *table, unsigned *seed, char *value)
 {
     struct err err;
     char key[20];
 
     if (!table_lock(table, &err))
-        return false;
+        return complain(&err);
     for (int i = 0; i < BURST; i++) {
         int n = (int)((unsigned)rand_r(seed) % KEYS);
         struct span k = span_str(key_for(key, n));
@@ -85,9 +91,9 @@ static bool burst(struct table *table, unsigned *seed, char *value)
             status = table_update(table, k, span_of(value, len), &err);
         }
         if (status != TABLE_FOUND && status != TABLE_NOT_FOUND)
-            return false;
+            return complain(&err);
     }
-    return table_unlock(table, &err);
+    return table_unlock(table, &err) || complain(&err);
 }
 
 static int write_until(int64_t end, unsigned seed)
