@@ -138,6 +138,9 @@ const struct master_entry *find_entry(const struct check *check, const char *nam
 void check_load_master(struct check *check);
 void check_unload_master(struct check *check);
 
+/* check_tables.c: can this type of table be looked into without asking a server? */
+bool check_table_is_local(struct span type);
+
 /* check_files.c */
 void check_find_owners(struct check *check);
 

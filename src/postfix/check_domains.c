@@ -89,12 +89,39 @@ static bool follows_default(const struct check *check, const char *parameter)
     return config_line(check->cfg, parameter) == 0;
 }
 
+/* Look-ups may need a server, which may be slow or away. */
+static bool asks_server(struct span word)
+{
+    struct span name = word, type = span_cut(&name, ':');
+
+    return name.ptr && (!check_table_is_local(type) || span_eq_str(type, "pipemap") ||
+                        span_eq_str(type, "unionmap"));
+}
+
+/* What can be looked into of a list. */
+static const char *local_part(const struct check *check, const char *list)
+{
+    struct span rest = span_str(list), word;
+    const char *kept = "";
+
+    while (table_next_element(&rest, &word)) {
+        bool negated = word.ptr[0] == '!';
+
+        if (!asks_server(negated ? span_skip(word, 1) : word))
+            kept = arena_printf(check->arena, "%s %.*s", kept, SPAN_ARG(word));
+        else if (negated)
+            return "";
+    }
+    return kept;
+}
+
 static void compare(struct check *check, const struct names *names, size_t first,
                     size_t second)
 {
     const char *a = classes[first].parameter, *b = classes[second].parameter;
     struct match_list *list = match_list_open(
-        check->cfg, b, view_value(&check->views[0], b), classes[second].kind);
+        check->cfg, b, local_part(check, view_value(&check->views[0], b)),
+        classes[second].kind);
 
     for (size_t i = 0; i < names->count; i++)
         if (match_list_find(list, names->list[i]) == MATCH_YES)

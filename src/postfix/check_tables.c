@@ -160,10 +160,10 @@ static void unknown_types(struct check *check)
 
 /* -- files -- */
 
-static bool is_among(const char *type, const char *const *types, size_t count)
+static bool is_among(struct span type, const char *const *types, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (strcmp(type, types[i]) == 0)
+        if (span_eq_str(type, types[i]))
             return true;
     return false;
 }
@@ -174,7 +174,7 @@ static bool is_file_type(const char *type)
         "lmdb",   "hash",  "btree", "texthash", "cidr",     "regexp",  "pcre", "cdb",
         "sqlite", "mysql", "pgsql", "ldap",     "memcache", "mongodb", "redis"};
 
-    return is_among(type, types, ARRAY_LEN(types));
+    return is_among(span_str(type), types, ARRAY_LEN(types));
 }
 
 /* Suffix of the file that postmap makes; NULL: it makes none. */
@@ -184,7 +184,7 @@ static const char *index_suffix(const char *type)
 
     if (strcmp(type, "cdb") == 0)
         return ".cdb";
-    return is_among(type, types, ARRAY_LEN(types)) ? ".lmdb" : NULL;
+    return is_among(span_str(type), types, ARRAY_LEN(types)) ? ".lmdb" : NULL;
 }
 
 static const char *index_path(const struct check *check, const struct table_use *use)
@@ -275,7 +275,7 @@ static void stale(struct check *check)
 /* -- contents -- */
 
 /* Types that opening reads, and needs nobody else for. */
-static bool opens_locally(const char *type)
+bool check_table_is_local(struct span type)
 {
     static const char *const types[] = {
         "pipemap", "unionmap", "inline", "static", "randmap", "lmdb", "hash",
@@ -301,7 +301,7 @@ static struct table *try_open(struct check *check, const struct table_use *use,
                               struct err *err)
 {
     err->text[0] = '\0';
-    if (!type_exists(check, use->type) || !opens_locally(use->type) ||
+    if (!type_exists(check, use->type) || !check_table_is_local(span_str(use->type)) ||
         !is_there(check, use))
         return NULL;
     return table_open(mail_table_env(check->cfg),
