@@ -1,9 +1,13 @@
 #include "postmulti/postmulti.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "global/paths.h"
 #include "master/service_log.h"
 #include "util/msg.h"
 
@@ -132,6 +136,20 @@ static void parse_options(struct postmulti *pm, struct request *request, int arg
                   request->dir);
 }
 
+/* Edits read the list of instances and write it later: one at a time. The lock ends
+ * with this process. */
+static void lock_instances(const char *dir)
+{
+    int fd;
+
+    if (!dir)
+        dir = getenv("MAIL_CONFIG");
+    fd = open(dir ? dir : SYSCONFDIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && flock(fd, LOCK_EX) < 0)
+        if (errno != EINTR)
+            msg_fatal("lock %s: %s", dir ? dir : SYSCONFDIR, strerror(errno));
+}
+
 static int act(struct postmulti *pm, const struct request *request)
 {
     switch (request->mode) {
@@ -156,6 +174,9 @@ int main(int argc, char **argv)
     umask(022);
     msg_init("postmulti");
     parse_options(&pm, &request, argc, argv);
+    if (request.mode == 'e')
+        lock_instances(
+            request.dir); /* a missing directory is reported by what follows */
     instances_load(&pm, request.dir);
     service_log_open_command(pm.instances[0].cfg, "postmulti");
     msg_also_stderr(true);

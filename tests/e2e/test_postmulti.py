@@ -3,6 +3,7 @@ expected texts were observed on the peer, which only works in /etc/postfix."""
 import json
 import os
 import stat
+import subprocess
 
 import pytest
 
@@ -182,6 +183,18 @@ def test_what_is_refused(host):
     assert code == 1 and f"Non-default configuration directory: MAIL_CONFIG={etc}" in err
     code, out, err = h.multi("-l", env={"MAIL_CONFIG": h.mta.etc})  # a primary elsewhere
     assert code == 0 and out.splitlines()[0].split()[-1] == h.mta.etc
+
+
+def test_edits_at_the_same_time(host):
+    h = host(main=INIT)
+    names = [f"postfix-{i}" for i in range(6)]
+    env = {k: v for k, v in h.mta.environment().items() if k != "MAIL_CONFIG"}
+    for process in [h.mta.sandbox.popen(
+            [h.mta.path("postmulti"), "-I", name, "-e", "create",
+             *(f"{kind}_directory={h.dir}/{kind}-{name}" for kind in ("config", "queue", "data"))],
+            env=env, stderr=subprocess.DEVNULL) for name in names]:
+        assert process.wait(30) == 0
+    assert {row[0] for row in h.listing()} == {"-", *names}
 
 
 def test_commands_for_each_instance(host):
