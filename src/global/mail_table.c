@@ -12,14 +12,25 @@ static bool reindex(void *arg, const char *type, const char *path, struct err *e
     return reindex_ask(arg, type, path, err);
 }
 
-const struct table_env *mail_table_env(const struct config *cfg)
+static struct table_env *make_env(const struct config *cfg)
 {
     struct table_env *env = arena_alloc(cfg->arena, sizeof(*env));
 
-    env->param = param;
-    env->reindex = reindex;
-    env->arg = (void *)cfg;
+    *env = (struct table_env){.param = param, .arg = (void *)cfg};
     return env;
+}
+
+const struct table_env *mail_table_env(const struct config *cfg)
+{
+    struct table_env *env = make_env(cfg);
+
+    env->reindex = reindex;
+    return env;
+}
+
+const struct table_env *mail_table_env_as_is(const struct config *cfg)
+{
+    return make_env(cfg);
 }
 
 unsigned mail_table_flags(const struct config *cfg)

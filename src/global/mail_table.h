@@ -9,6 +9,8 @@
 
 /* Lives as long as cfg. */
 const struct table_env *mail_table_env(const struct config *cfg);
+/* The same, but no index is built for what has none: to look at tables as they are. */
+const struct table_env *mail_table_env_as_is(const struct config *cfg);
 /* Flags that the configuration asks for: TABLE_UTF8. */
 unsigned mail_table_flags(const struct config *cfg);
 /* mail_maps(cfg, "canonical_maps", cfg->canonical_maps); never NULL. */

@@ -56,7 +56,7 @@ static void add_table(struct check *check, struct names *names, const char *name
         strncmp(name, "hash:", 5) != 0 && strncmp(name, "btree:", 6) != 0 &&
         strncmp(name, "inline:", 7) != 0)
         return;
-    table = table_open(mail_table_env(check->cfg), name, TABLE_READ,
+    table = table_open(mail_table_env_as_is(check->cfg), name, TABLE_READ,
                        mail_table_flags(check->cfg), &err);
     for (bool first = true; table && names->count < NAMES_MAX &&
                             table_next(table, first, &key, &value, &err) == TABLE_FOUND;

@@ -304,7 +304,7 @@ static struct table *try_open(struct check *check, const struct table_use *use,
     if (!type_exists(check, use->type) || !check_table_is_local(span_str(use->type)) ||
         !is_there(check, use))
         return NULL;
-    return table_open(mail_table_env(check->cfg),
+    return table_open(mail_table_env_as_is(check->cfg),
                       arena_printf(check->arena, "%s:%s", use->type, use->path),
                       TABLE_READ, mail_table_flags(check->cfg), err);
 }

@@ -167,3 +167,27 @@ def test_a_build_that_fails_is_not_tried_at_once_again(gatepost):
         names = sorted(row.split("=")[0] for row in f)
     assert names.count("MAIL_CONFIG") == 1 and len(set(names) - {
         "MAIL_CONFIG", "PATH", "LANG", "TZ", "PWD", "OLDPWD", "SHLVL", "_"}) == 0
+
+
+def test_requests_at_once_build_once(gatepost):
+    """A source of the future is always newer than its index: that is no reason either."""
+    def prepare(m, path):
+        tool = f"{m.command_directory}/postalias"
+        os.rename(tool, tool + ".real")
+        with open(tool, "w") as f:
+            f.write(f"#!/bin/sh\nsleep 0.5\necho >> {m.dir}/runs\n"
+                    f"exec {m.path('postmap')} \"$@\"\n")
+        os.chmod(tool, 0o755)
+        future = time.time() + 1000
+        os.utime(path, (future, future))
+
+    m, path = start(gatepost, "sales alice\n", prepare=prepare)
+    asking = [m.popen("postmap", "-q", "sales", f"{kind}:{path}")
+              for kind in ("hash", "hash", "btree", "hash")]
+    assert [p.wait(30) for p in asking] == [0] * 4
+    assert m.run("postmap", "-q", "sales", f"hash:{path}").stdout == "alice\n"
+    with open(f"{m.dir}/runs") as f:
+        assert f.read() == "\n"
+    assert len(m.log(pattern="rebuilt (hash|btree):")) == 1
+    assert not m.log(pattern="using the source text")
+    assert m.log(pattern="is older than source file")
