@@ -186,6 +186,25 @@ static struct conn *take_idle(struct conn_pool *pool)
     return conn;
 }
 
+static struct conn *take_idle_of(struct conn_pool *pool, size_t host)
+{
+    struct conn *taken = NULL, **link = &pool->idle;
+
+    pthread_mutex_lock(&pool->lock);
+    while (*link) {
+        struct conn *conn = *link;
+        if (conn->host != host) {
+            link = &conn->next;
+            continue;
+        }
+        *link = conn->next;
+        conn->next = taken;
+        taken = conn;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return taken;
+}
+
 static void host_failed(struct conn_pool *pool, size_t host)
 {
     pthread_mutex_lock(&pool->lock);
@@ -236,12 +255,16 @@ static bool ask(struct conn_pool *pool, struct attempt *at)
 }
 
 /* Idle connections first: that one is lost says nothing of its server, which may have
- * closed it long ago. */
+ * closed it long ago; but then those that are idle for longer are of no use either, and
+ * each could cost the time limit of a question. */
 static bool ask_idle(struct conn_pool *pool, struct attempt *at, int64_t deadline)
 {
-    while (now_ms() < deadline && (at->conn = take_idle(pool)) != NULL)
+    while (now_ms() < deadline && (at->conn = take_idle(pool)) != NULL) {
+        size_t host = at->conn->host;
         if (ask(pool, at))
             return true;
+        close_list(pool, take_idle_of(pool, host));
+    }
     return false;
 }
 
@@ -278,7 +301,7 @@ bool conn_pool_run(struct conn_pool *pool,
         *err = at.notes;
         return true;
     }
-    return err_set(err, "no server can be asked%s%s", at.notes.text[0] ? ": " : "",
-                   at.notes.text[0] ? at.notes.text
-                                    : " (each failed a short while ago)");
+    const char *why = at.notes.text[0] ? at.notes.text : at.err.text;
+    return err_set(err, "no server can be asked%s%s", why[0] ? ": " : "",
+                   why[0] ? why : " (each failed a short while ago)");
 }

@@ -175,6 +175,29 @@ static void threads_share_a_few(void **state UNUSED)
     assert_int_equal(w.open, 0);
 }
 
+static void one_lost_idle_connection_ends_the_others(void **state UNUSED)
+{
+    struct world w;
+    struct conn_pool *pool = pool_of(&w, "up");
+    void *args[] = {pool, &w};
+    pthread_t threads[3];
+    struct question q = {.world = &w};
+    struct err err;
+
+    w.slow = true;
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        pthread_create(&threads[i], NULL, thread_main, args);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        pthread_join(threads[i], NULL);
+    int before = w.connects;
+    assert_true(before >= 2);
+    w.fail_first = 1;
+    assert_true(conn_pool_run(pool, ask, &q, &err));
+    assert_int_equal(w.closes, before);
+    assert_int_equal(w.open, 1);
+    conn_pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +206,7 @@ int main(void)
         cmocka_unit_test(sockets_come_first),
         cmocka_unit_test(a_lost_idle_connection_says_nothing),
         cmocka_unit_test(threads_share_a_few),
+        cmocka_unit_test(one_lost_idle_connection_ends_the_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
