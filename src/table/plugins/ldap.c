@@ -20,12 +20,6 @@ struct ldap_table {
     int64_t *failed_ms; /* for each of config.uris: when it failed; 0: it works */
 };
 
-struct session {
-    LDAP *ld;
-    size_t server;
-    bool used;
-};
-
 /* -- servers that failed -- */
 
 static void set_failed(struct ldap_table *lt, size_t server, bool failed)
@@ -46,16 +40,15 @@ static int64_t failed_ago_ms(struct ldap_table *lt, size_t server, int64_t now_m
 
 /* -- connections -- */
 
-static struct session *try_server(struct ldap_table *lt, size_t server, struct err *err)
+static struct ldap_session *try_server(struct ldap_table *lt, size_t server,
+                                       struct err *err)
 {
-    LDAP *ld = ldap_conn_open(&lt->config, lt->config.uris[server], err);
+    struct ldap_session *session =
+        ldap_conn_open(&lt->config, lt->config.uris[server], err);
 
-    set_failed(lt, server, !ld);
-    if (!ld)
-        return NULL;
-    struct session *session = xcalloc(1, sizeof(*session));
-    session->ld = ld;
-    session->server = server;
+    set_failed(lt, server, !session);
+    if (session)
+        session->server = server;
     return session;
 }
 
@@ -73,7 +66,7 @@ static void *op_connect(void *arg, const char *host UNUSED, struct err *err)
             int64_t ago = failed_ago_ms(lt, i, begun);
             if (ago < SHUN_MS || (ago < LAST_MS) != (pass == 1))
                 continue;
-            struct session *session = try_server(lt, i, err);
+            struct ldap_session *session = try_server(lt, i, err);
             if (session)
                 return session;
         }
@@ -83,10 +76,7 @@ static void *op_connect(void *arg, const char *host UNUSED, struct err *err)
 
 static void op_close(void *arg UNUSED, void *conn)
 {
-    struct session *session = conn;
-
-    ldap_conn_close(session->ld);
-    free(session);
+    ldap_conn_close(conn);
 }
 
 static const struct conn_pool_ops pool_ops = {.connect = op_connect, .close = op_close};
@@ -102,7 +92,7 @@ static bool ldap_table_open(struct table *table, struct err *err)
     if (!conf)
         return false;
     ldap_config_read(&lt->config, conf);
-    ldap_conn_prepare(&lt->config);
+    ldap_conn_prepare();
     lt->failed_ms = xcalloc(lt->config.uri_count + 1, sizeof(*lt->failed_ms));
     lt->backend = backend_new(table, conf);
     bool good = backend_conf_ok(conf, err);
@@ -137,7 +127,7 @@ struct question {
  * does. */
 static enum conn_verdict use_session(void *conn, void *arg, struct err *err)
 {
-    struct session *session = conn;
+    struct ldap_session *session = conn;
     struct question *question = arg;
     struct ldap_table *lt = question->lt;
     bool is_new = !session->used;
@@ -145,7 +135,7 @@ static enum conn_verdict use_session(void *conn, void *arg, struct err *err)
     if (!is_new && failed_ago_ms(lt, session->server, ldap_now_ms()) < SHUN_MS)
         return CONN_LOST;
     session->used = true;
-    if (ldap_query_run(&question->query, session->ld, err))
+    if (ldap_query_run(&question->query, session, err))
         return CONN_OK;
     if (is_new || question->query.timed_out)
         set_failed(lt, session->server, true);

@@ -43,8 +43,7 @@ struct ldap_config {
     int version, size_limit, dereference, recursion_limit, debug_level;
     bool chase_referrals, start_tls, tls_require_cert;
     char *tls_ca_cert_dir, *tls_ca_cert_file, *tls_cert, *tls_key, *tls_cipher_suite;
-    char warning[128];                  /* about an attribute; "": none */
-    struct ldap_conncb socket_callback; /* for the library */
+    char warning[128]; /* about an attribute; "": none */
 };
 
 /* Reads all attributes but those of backend.h; errors go to conf. */

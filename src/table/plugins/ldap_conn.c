@@ -1,22 +1,12 @@
 #include "table/plugins/ldap_conn.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 
 #include "util/escape.h"
 #if LDAP_HAVE_SASL
 #include <sasl/sasl.h>
 #endif
-
-int64_t ldap_now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* err: "what: text (what the server says)". Returns rc. */
 static int explain(LDAP *ld, int rc, const char *what, struct err *err)
@@ -56,35 +46,13 @@ bool ldap_conn_is_lost(int rc)
 
 /* -- options -- */
 
-/* Reads inside of the library, such as those of a TLS handshake, must end too. */
-static int bound_socket(LDAP *ld UNUSED, Sockbuf *sb, LDAPURLDesc *server UNUSED,
-                        struct sockaddr *addr UNUSED, struct ldap_conncb *callback)
-{
-    const struct ldap_config *config = callback->lc_arg;
-    struct timeval limit = {.tv_sec = config->timeout_s};
-    ber_socket_t fd = -1;
-
-    if (ber_sockbuf_ctrl(sb, LBER_SB_OPT_GET_FD, &fd) == 1 && fd >= 0) {
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    }
-    return LDAP_SUCCESS;
-}
-
-static void unbound_socket(LDAP *ld UNUSED, Sockbuf *sb UNUSED,
-                           struct ldap_conncb *callback UNUSED)
-{
-}
-
 /* The first call reads the library's own settings (ldap.conf): before worker threads
  * are there and before a chroot. */
-void ldap_conn_prepare(struct ldap_config *config)
+void ldap_conn_prepare(void)
 {
     int version;
 
     ldap_get_option(NULL, LDAP_OPT_PROTOCOL_VERSION, &version);
-    config->socket_callback = (struct ldap_conncb){
-        .lc_add = bound_socket, .lc_del = unbound_socket, .lc_arg = config};
 }
 
 static int set_options(const struct ldap_config *config, LDAP *ld)
@@ -140,12 +108,18 @@ static int set_tls_options(const struct ldap_config *config, LDAP *ld)
 /* -- binding -- */
 
 /* Wait for the answer to one request. */
-static int await(const struct ldap_config *config, LDAP *ld, int id)
+static int await(struct ldap_session *session, int id)
 {
-    struct timeval timeout = {.tv_sec = config->timeout_s};
+    int64_t left_ms = session->deadline.at_ms - ldap_now_ms();
+    struct timeval timeout = {0};
+    LDAP *ld = session->ld;
     LDAPMessage *answer = NULL;
-    int code, rc = ldap_result(ld, id, LDAP_MSG_ALL, &timeout, &answer);
+    int code, rc;
 
+    if (left_ms > 0)
+        timeout = (struct timeval){.tv_sec = left_ms / 1000,
+                                   .tv_usec = left_ms % 1000 * 1000};
+    rc = ldap_result(ld, id, LDAP_MSG_ALL, &timeout, &answer);
     if (rc == 0)
         return LDAP_TIMEOUT;
     if (rc < 0) {
@@ -158,23 +132,24 @@ static int await(const struct ldap_config *config, LDAP *ld, int id)
     return rc == LDAP_SUCCESS ? code : rc;
 }
 
-static int start_tls(const struct ldap_config *config, LDAP *ld)
+static int start_tls(struct ldap_session *session)
 {
+    LDAP *ld = session->ld;
     int id, rc = ldap_start_tls(ld, NULL, NULL, &id);
 
     if (rc == LDAP_SUCCESS)
-        rc = await(config, ld, id);
+        rc = await(session, id);
     return rc == LDAP_SUCCESS ? ldap_install_tls(ld) : rc;
 }
 
-static int bind_simple(const struct ldap_config *config, LDAP *ld)
+static int bind_simple(const struct ldap_config *config, struct ldap_session *session)
 {
     struct berval password = {.bv_val = config->bind_pw,
                               .bv_len = strlen(config->bind_pw)};
-    int id, rc = ldap_sasl_bind(ld, config->bind_dn, LDAP_SASL_SIMPLE, &password, NULL,
-                                NULL, &id);
+    int id, rc = ldap_sasl_bind(session->ld, config->bind_dn, LDAP_SASL_SIMPLE,
+                                &password, NULL, NULL, &id);
 
-    return rc == LDAP_SUCCESS ? await(config, ld, id) : rc;
+    return rc == LDAP_SUCCESS ? await(session, id) : rc;
 }
 
 #if LDAP_HAVE_SASL
@@ -222,22 +197,24 @@ static int bind_sasl(const struct ldap_config *config UNUSED, LDAP *ld UNUSED)
 }
 #endif
 
-static int authenticate(const struct ldap_config *config, LDAP *ld)
+static int authenticate(const struct ldap_config *config, struct ldap_session *session)
 {
     switch (config->bind) {
     case LDAP_BIND_SIMPLE:
-        return bind_simple(config, ld);
+        return bind_simple(config, session);
     case LDAP_BIND_SASL:
-        return bind_sasl(config, ld);
+        return bind_sasl(config, session->ld);
     default:
         return LDAP_SUCCESS;
     }
 }
 
 /* Returns what failed, or NULL. */
-static const char *begin(const struct ldap_config *config, LDAP *ld, const char *uri,
-                         int *rc_out)
+static const char *begin(const struct ldap_config *config, struct ldap_session *session,
+                         const char *uri, int *rc_out)
 {
+    LDAP *ld = session->ld;
+
     if ((*rc_out = set_options(config, ld)) != LDAP_SUCCESS)
         return "cannot set options";
     if ((config->start_tls || strncasecmp(uri, "ldaps:", 6) == 0) &&
@@ -247,53 +224,62 @@ static const char *begin(const struct ldap_config *config, LDAP *ld, const char 
     if ((*rc_out = ldap_connect(ld)) != LDAP_SUCCESS)
         return "cannot connect";
 #endif
-    if (config->start_tls && (*rc_out = start_tls(config, ld)) != LDAP_SUCCESS)
+    if (config->start_tls && (*rc_out = start_tls(session)) != LDAP_SUCCESS)
         return "cannot start TLS";
-    if ((*rc_out = authenticate(config, ld)) != LDAP_SUCCESS)
+    if ((*rc_out = authenticate(config, session)) != LDAP_SUCCESS)
         return "cannot bind";
     return NULL;
 }
 
-LDAP *ldap_conn_open(const struct ldap_config *config, const char *uri, struct err *err)
+static void set_deadline(const struct ldap_config *config, struct ldap_session *session)
 {
-    LDAP *ld = NULL;
-    int rc = ldap_initialize(&ld, uri);
+    session->deadline.at_ms = ldap_now_ms() + 1000 * (int64_t)config->timeout_s;
+}
 
-    if (rc != LDAP_SUCCESS) {
-        explain(NULL, rc, uri, err);
-        return NULL;
-    }
-    /* The library keeps the pointer as long as the session, and changes nothing. */
-    ldap_set_option(ld, LDAP_OPT_CONNECT_CB, &config->socket_callback);
-    const char *what = begin(config, ld, uri, &rc);
+struct ldap_session *ldap_conn_open(const struct ldap_config *config, const char *uri,
+                                    struct err *err)
+{
+    struct ldap_session *session = xcalloc(1, sizeof(*session));
+    const char *what = "cannot begin";
+    int rc = ldap_initialize(&session->ld, uri);
+
+    set_deadline(config, session);
+    if (rc == LDAP_SUCCESS)
+        rc = ldap_deadline_attach(&session->deadline, session->ld);
+    if (rc == LDAP_SUCCESS)
+        what = begin(config, session, uri, &rc);
     if (!what)
-        return ld;
-    explain(ld, rc, what, err);
+        return session;
+    explain(session->ld, rc, what, err);
     err_prefix(err, "LDAP server %s", uri);
-    ldap_conn_close(ld);
+    ldap_conn_close(session);
     return NULL;
 }
 
-void ldap_conn_close(LDAP *ld)
+void ldap_conn_close(struct ldap_session *session)
 {
-    if (ld)
-        ldap_unbind_ext_s(ld, NULL, NULL);
+    if (!session)
+        return;
+    if (session->ld)
+        ldap_unbind_ext_s(session->ld, NULL, NULL);
+    free(session);
 }
 
 /* -- searching -- */
 
-int ldap_conn_search(const struct ldap_config *config, LDAP *ld, const char *base,
-                     int scope, const char *filter, char **attributes,
+int ldap_conn_search(const struct ldap_config *config, struct ldap_session *session,
+                     const char *base, int scope, const char *filter, char **attributes,
                      LDAPMessage **result_out, struct err *err)
 {
     struct timeval timeout = {.tv_sec = config->timeout_s};
 
     *result_out = NULL;
-    int rc = ldap_search_ext_s(ld, base, scope, filter, attributes, 0, NULL, NULL,
-                               &timeout, config->size_limit, result_out);
+    set_deadline(config, session);
+    int rc = ldap_search_ext_s(session->ld, base, scope, filter, attributes, 0, NULL,
+                               NULL, &timeout, config->size_limit, result_out);
     if (rc == LDAP_SUCCESS)
         return rc;
     ldap_msgfree(*result_out);
     *result_out = NULL;
-    return explain(ld, rc, "LDAP search", err);
+    return explain(session->ld, rc, "LDAP search", err);
 }

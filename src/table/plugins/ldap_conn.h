@@ -3,24 +3,29 @@
 #ifndef TABLE_PLUGINS_LDAP_CONN_H
 #define TABLE_PLUGINS_LDAP_CONN_H
 
-#include <ldap.h>
-
 #include "table/plugins/ldap_config.h"
+#include "table/plugins/ldap_deadline.h"
+
+struct ldap_session {
+    LDAP *ld;
+    struct ldap_deadline deadline;
+    size_t server; /* these belong to the caller */
+    bool used;
+};
 
 /* Once, before the first session. */
-void ldap_conn_prepare(struct ldap_config *config);
-/* Connected, encrypted and bound as config says. NULL with err, which never has the
- * password. */
-LDAP *ldap_conn_open(const struct ldap_config *config, const char *uri,
-                     struct err *err);
-void ldap_conn_close(LDAP *ld); /* NULL allowed */
+void ldap_conn_prepare(void);
+/* Connected, encrypted and bound as config says, all within its time limit. NULL with
+ * err, which never has the password. */
+struct ldap_session *ldap_conn_open(const struct ldap_config *config, const char *uri,
+                                    struct err *err);
+void ldap_conn_close(struct ldap_session *session); /* NULL allowed */
 
 /* One search. Returns an LDAP result code; LDAP_SUCCESS: *result_out is to be freed
  * with ldap_msgfree. Otherwise err. */
-int ldap_conn_search(const struct ldap_config *config, LDAP *ld, const char *base,
-                     int scope, const char *filter, char **attributes,
+int ldap_conn_search(const struct ldap_config *config, struct ldap_session *session,
+                     const char *base, int scope, const char *filter, char **attributes,
                      LDAPMessage **result_out, struct err *err);
-int64_t ldap_now_ms(void); /* monotonic */
 /* Is the session of no use after this result? */
 bool ldap_conn_is_lost(int rc);
 

@@ -58,7 +58,8 @@ struct step {
 
 struct run {
     struct ldap_query *query;
-    LDAP *ld;
+    struct ldap_session *session;
+    LDAP *ld;            /* of the session */
     struct arena *arena; /* for all above */
     struct step *steps;
     size_t searches;
@@ -213,8 +214,8 @@ static bool search_at(struct run *run, const struct place *outer, const char *ba
     LDAPMessage *found;
     struct step *first = NULL, **end = &first;
 
-    run->rc = ldap_conn_search(config, run->ld, base, scope, filter, attributes, &found,
-                               run->err);
+    run->rc = ldap_conn_search(config, run->session, base, scope, filter, attributes,
+                               &found, run->err);
     free(attributes);
     if (run->rc != LDAP_SUCCESS)
         return nothing_there(run, outer);
@@ -268,9 +269,14 @@ static bool do_step(struct run *run, const struct step *step)
     return false;
 }
 
-bool ldap_query_run(struct ldap_query *query, LDAP *ld, struct err *err)
+bool ldap_query_run(struct ldap_query *query, struct ldap_session *session,
+                    struct err *err)
 {
-    struct run run = {.query = query, .ld = ld, .err = err, .arena = arena_new()};
+    struct run run = {.query = query,
+                      .session = session,
+                      .ld = session->ld,
+                      .err = err,
+                      .arena = arena_new()};
 
     run.deadline_ms = ldap_now_ms() + 3000 * (int64_t)query->config->timeout_s;
     strbuf_reset(query->value);

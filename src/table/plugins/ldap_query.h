@@ -22,6 +22,7 @@ struct ldap_query {
 };
 /* False: the session is lost and the query may be put to another server. Otherwise
  * status is set; RETRY comes with err, and err may be a warning else. */
-bool ldap_query_run(struct ldap_query *query, LDAP *ld, struct err *err);
+bool ldap_query_run(struct ldap_query *query, struct ldap_session *session,
+                    struct err *err);
 
 #endif

@@ -77,7 +77,10 @@ class Slapd(sqlservers.Server):
 
     def command(self):
         return [shutil.which("slapd"), "-f", f"{self.dir}/slapd.conf", "-d", "0", "-h",
-                f"{self.url}/ {self.tls_url}/ {self.ldapi}/"]
+                " ".join(url + "/" for url in (
+                    self.url, self.tls_url, self.ldapi,
+                    # An address that the certificate does not have.
+                    *(u.replace("127.0.0.1", "127.0.0.2") for u in (self.url, self.tls_url))))]
 
     def answers(self):
         with socket.socket() as s:
