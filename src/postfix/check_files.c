@@ -22,25 +22,26 @@ static const struct layout_row {
     enum owner_kind owner;
     enum group_kind group;
     mode_t mode;
+    bool vital; /* no mail can come or go without it */
 } layout[] = {
-    {"active", OWNER_MAIL, GROUP_ANY, 0700},
-    {"bounce", OWNER_MAIL, GROUP_ANY, 0700},
-    {"corrupt", OWNER_MAIL, GROUP_ANY, 0700},
-    {"defer", OWNER_MAIL, GROUP_ANY, 0700},
-    {"deferred", OWNER_MAIL, GROUP_ANY, 0700},
-    {"flush", OWNER_MAIL, GROUP_ANY, 0700},
-    {"hold", OWNER_MAIL, GROUP_ANY, 0700},
-    {"incoming", OWNER_MAIL, GROUP_ANY, 0700},
-    {"private", OWNER_MAIL, GROUP_ANY, 0700},
-    {"saved", OWNER_MAIL, GROUP_ANY, 0700},
-    {"trace", OWNER_MAIL, GROUP_ANY, 0700},
-    {"maildrop", OWNER_MAIL, GROUP_SETGID, 0730},
-    {"public", OWNER_MAIL, GROUP_SETGID, 0710},
-    {"pid", OWNER_ROOT, GROUP_ANY, 0755},
+    {"active", OWNER_MAIL, GROUP_ANY, 0700, true},
+    {"bounce", OWNER_MAIL, GROUP_ANY, 0700, false},
+    {"corrupt", OWNER_MAIL, GROUP_ANY, 0700, false},
+    {"defer", OWNER_MAIL, GROUP_ANY, 0700, false},
+    {"deferred", OWNER_MAIL, GROUP_ANY, 0700, true},
+    {"flush", OWNER_MAIL, GROUP_ANY, 0700, false},
+    {"hold", OWNER_MAIL, GROUP_ANY, 0700, false},
+    {"incoming", OWNER_MAIL, GROUP_ANY, 0700, true},
+    {"private", OWNER_MAIL, GROUP_ANY, 0700, true},
+    {"saved", OWNER_MAIL, GROUP_ANY, 0700, false},
+    {"trace", OWNER_MAIL, GROUP_ANY, 0700, false},
+    {"maildrop", OWNER_MAIL, GROUP_SETGID, 0730, true},
+    {"public", OWNER_MAIL, GROUP_SETGID, 0710, true},
+    {"pid", OWNER_ROOT, GROUP_ANY, 0755, true},
 };
 
-static const struct layout_row top_row = {"", OWNER_ROOT, GROUP_ANY, 0755};
-static const struct layout_row data_row = {"", OWNER_MAIL, GROUP_ANY, 0700};
+static const struct layout_row top_row = {"", OWNER_ROOT, GROUP_ANY, 0755, true};
+static const struct layout_row data_row = {"", OWNER_MAIL, GROUP_ANY, 0700, true};
 
 /* -- owners -- */
 
@@ -176,9 +177,28 @@ static void settle_directory(struct check *check, const char *path,
     check_found(check, at_file(path), "%s: %s", path, strerror(errno));
 }
 
-static void directories(struct check *check)
+static void settle_vital(struct check *check, const char *path,
+                         const struct layout_row *row)
 {
-    each_directory(check, settle_directory);
+    if (row->vital)
+        settle_directory(check, path, row);
+}
+
+static void settle_other(struct check *check, const char *path,
+                         const struct layout_row *row)
+{
+    if (!row->vital)
+        settle_directory(check, path, row);
+}
+
+static void vital_directories(struct check *check)
+{
+    each_directory(check, settle_vital);
+}
+
+static void other_directories(struct check *check)
+{
+    each_directory(check, settle_other);
 }
 
 static void report_owner(struct check *check, const char *path,
@@ -404,8 +424,11 @@ const struct check_rule check_file_rules[] = {
     {"setgid-group", CHECK_ERROR, CHECK_START, bad_group,
      "users hand in mail with the rights of this group, which must be one of its own",
      "create the group, or name another one"},
-    {"missing-directory", CHECK_ERROR, CHECK_FATAL | CHECK_START, directories,
+    {"missing-directory", CHECK_ERROR, CHECK_FATAL | CHECK_START, vital_directories,
      "the mail system cannot work without this directory",
+     "remove what is in the way, then run \"postfix check\""},
+    {"missing-subdirectory", CHECK_ERROR, CHECK_START, other_directories,
+     "what belongs there cannot be kept, and some mail waits",
      "remove what is in the way, then run \"postfix check\""},
     {"directory-owner", CHECK_WARNING, CHECK_START, directory_owner,
      "services cannot work in it, or others can", "give it to the right owner"},

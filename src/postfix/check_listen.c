@@ -352,8 +352,8 @@ const struct check_rule check_listen_rules[] = {
      "correct the name, or use the address"},
     {"no-ipv6", CHECK_ERROR, 0, no_ipv6, "mail can neither come nor go",
      "set inet_protocols = all"},
-    {"no-protocol", CHECK_ERROR, CHECK_FATAL, no_protocols,
-     "mail can neither come nor go", "set inet_protocols = all"},
+    {"no-protocol", CHECK_ERROR, 0, no_protocols, "mail can neither come nor go",
+     "set inet_protocols = all"},
     {"proxy-interface", CHECK_WARNING, 0, proxy_is_here,
      "proxy_interfaces is for addresses of devices in front of this host that pass "
      "mail "

@@ -216,6 +216,11 @@ def _(s):
     s.file("spool/active")
 
 
+@case("missing-subdirectory", file="spool/corrupt")
+def _(s):
+    s.file("spool/corrupt")
+
+
 @case("directory-owner", file="spool/hold", root=True)
 def _(s):
     os.mkdir(f"{s.spool}/hold", 0o700)
