@@ -105,6 +105,7 @@ PLUGINS     := $(foreach p,$(PLUGIN_PKGS),$(if $(wildcard \
 	$(lastword $(subst =, ,$p)) 2>/dev/null && echo yes),$(firstword $(subst =, ,$p)))))
 PLUGIN_LIBS_redis := $(shell $(PKG_CONFIG) --exists hiredis_ssl 2>/dev/null && \
 	echo -lhiredis_ssl) -lssl -lcrypto
+PLUGIN_LIBS_mongodb := -lrt
 PLUGIN_SO   := $(PLUGINS:%=$(BUILD)/plugins/gatepost-%.so)
 PLUGIN_SRC  := $(addprefix src/util/,arena.c base.c err.c escape.c file.c hash.c lock.c \
 	span.c span_hash.c strbuf.c timefmt.c) \

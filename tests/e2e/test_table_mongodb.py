@@ -1,5 +1,6 @@
 """mongodb: tables beside a small server of our own: which filter it gets, what becomes of
 documents, errors, and servers that are away, silent or restarted."""
+import glob
 import os
 import shutil
 import ssl
@@ -210,6 +211,7 @@ def test_tls(bench):
 def test_errors_are_for_later(bench):
     b, server = bench, bench.server
     server.rows = [{"k": "x", "v": "y"}]
+    shared = glob.glob("/dev/shm/mongoc-*")
 
     def failed(why, most=3.0, **settings):
         began = time.monotonic()
@@ -242,6 +244,7 @@ def test_errors_are_for_later(bench):
     failed("connection refused")
     server.start()
     assert b.ask(b.cf(), "x") == ({"x": "y"}, "")
+    assert not set(glob.glob("/dev/shm/mongoc-*")) - set(shared)  # the library's
 
 
 def test_a_server_that_hangs_or_goes_away(bench, gatepost):

@@ -3,7 +3,10 @@
  * A connection of the pool is a client of the library without threads of its own: it
  * knows all servers that the URI leads to and asks the one that is right just now. */
 #include <mongoc/mongoc.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "table/plugin.h"
 #include "table/plugins/mongodb_filter.h"
@@ -261,6 +264,17 @@ static void read_query(struct mongodb_table *mt, struct backend_conf *conf)
         BSON_APPEND_INT64(
             mt->options, "maxTimeMS",
             mongoc_uri_get_option_as_int32(mt->uri, MONGOC_URI_SOCKETTIMEOUTMS, 0));
+}
+
+/* When it is loaded the library puts statistics for tools of its own into shared
+ * memory, which would stay behind a process that is in a chroot, killed, or does not
+ * end by exit(). */
+__attribute__((constructor)) static void forget_shared_memory(void)
+{
+    char name[40];
+
+    snprintf(name, sizeof name, "/mongoc-%ld", (long)getpid());
+    shm_unlink(name);
 }
 
 static bool mongodb_open(struct table *table, struct err *err)
