@@ -424,10 +424,7 @@ def test_redirects_of_a_cluster(t):
             replies["m:loop"] = b"-MOVED 14 %s\r\n" % first.address.encode()
             assert "more than 5 redirects" in t.ask(table, "loop")[1]
             replies["m:gone"] = b"-MOVED 15 127.0.0.1:%d\r\n" % sqlservers.free_port()
-            began = time.monotonic()
-            assert "refused" in t.ask(table, "gone")[1] or "redirects" in \
-                t.ask(table, "gone")[1]
-            assert time.monotonic() - began < 5
+            assert "connect: Connection refused" in t.ask(table, "gone")[1]
 
 
 def test_replies_that_are_not_answers(t):

@@ -229,13 +229,16 @@ static enum table_status ask_nodes(struct redis_servers *servers, struct ask *as
                                    struct err *err)
 {
     struct conn_pool *configured = servers->configured[ask->request->change];
-    struct conn_pool *pool = pool_for(servers, ask->request);
+    struct conn_pool *pool = pool_for(servers, ask->request), *failed = NULL;
+    struct err why;
 
     for (int hops = 0; pool && hops <= REDIS_MAX_REDIRECTS; hops++) {
         if (!conn_pool_run(pool, use_connection, ask, err)) {
             if (pool == configured)
                 return TABLE_RETRY;
             forget_node(servers, pool);
+            failed = pool;
+            why = *err;
             pool = configured;
             ask->asking = false;
             continue;
@@ -244,6 +247,10 @@ static enum table_status ask_nodes(struct redis_servers *servers, struct ask *as
             return ask->status;
         ask->asking = ask->redirect.ask;
         pool = pool_for_redirect(servers, &ask->redirect);
+        if (pool && pool == failed) { /* nobody has taken over its slots yet */
+            *err = why;
+            return TABLE_RETRY;
+        }
     }
     err_set(err,
             pool ? "redis cluster: more than %d redirects"
