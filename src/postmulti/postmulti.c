@@ -31,7 +31,7 @@ static const struct edit_row {
 struct request {
     char mode;          /* e, l, p or x */
     const char *action; /* -e */
-    const char *dir;    /* -c */
+    const char *dir;    /* of the primary instance */
     unsigned modes, selectors;
 };
 
@@ -131,23 +131,23 @@ static void parse_options(struct postmulti *pm, struct request *request, int arg
     pm->argc = argc - optind;
     pm->argv = argv + optind;
     check_request(pm, request);
-    if (request->dir && request->dir[0] != '/')
-        msg_fatal("-c: configuration directory must be an absolute path: %s",
-                  request->dir);
+    if (!request->dir)
+        request->dir = getenv("MAIL_CONFIG");
+    if (!request->dir)
+        request->dir = SYSCONFDIR;
+    if (request->dir[0] != '/')
+        msg_fatal("configuration directory must be an absolute path: %s", request->dir);
 }
 
 /* Edits read the list of instances and write it later: one at a time. The lock ends
  * with this process. */
 static void lock_instances(const char *dir)
 {
-    int fd;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (!dir)
-        dir = getenv("MAIL_CONFIG");
-    fd = open(dir ? dir : SYSCONFDIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     while (fd >= 0 && flock(fd, LOCK_EX) < 0)
         if (errno != EINTR)
-            msg_fatal("lock %s: %s", dir ? dir : SYSCONFDIR, strerror(errno));
+            msg_fatal("lock %s: %s", dir, strerror(errno));
 }
 
 static int act(struct postmulti *pm, const struct request *request)
