@@ -297,25 +297,41 @@ static struct span pipe_attribute(const struct master_entry *entry, const char *
     return SPAN_EMPTY;
 }
 
+static struct span pipe_user(const struct master_entry *entry)
+{
+    struct span rest = pipe_attribute(entry, "user");
+
+    return span_cut(&rest, ':');
+}
+
 static void report_pipe(struct check *check, const struct master_entry *entry)
 {
-    struct span user, rest;
+    bool has_user = pipe_user(entry).len > 0;
 
-    if (!entry_runs(entry, "pipe"))
-        return;
-    rest = pipe_attribute(entry, "user");
-    user = span_cut(&rest, ':');
-    if (!user.len || !pipe_attribute(entry, "argv").len)
+    if (entry_runs(entry, "pipe") && (!has_user || !pipe_attribute(entry, "argv").len))
         check_found(check, at_entry(check, entry), "pipe without %s",
-                    user.len ? "argv=" : "user=");
-    else if (!getpwnam(arena_span_str(check->arena, user)))
-        check_found(check, at_entry(check, entry), "user=%.*s is not known",
-                    SPAN_ARG(user));
+                    has_user ? "argv=" : "user=");
 }
 
 static void pipe_arguments(struct check *check)
 {
     each_entry(check, report_pipe);
+}
+
+static void report_pipe_user(struct check *check, const struct master_entry *entry)
+{
+    struct span user = pipe_user(entry);
+
+    if (entry_runs(entry, "pipe") && user.len &&
+        !getpwnam(arena_span_str(check->arena, user)))
+        check_found(check, at_entry(check, entry), "user=%.*s is not known",
+                    SPAN_ARG(user));
+}
+
+/* As with missing programs: nobody may use the service. */
+static void unknown_pipe_users(struct check *check)
+{
+    each_entry(check, report_pipe_user);
 }
 
 const struct check_rule check_service_rules[] = {
@@ -363,5 +379,8 @@ const struct check_rule check_service_rules[] = {
     {"pipe-arguments", CHECK_ERROR, 0, pipe_arguments,
      "the service fails whenever it is used",
      "give user= (not root), and argv= last; see pipe(8)"},
+    {"pipe-user", CHECK_WARNING, 0, unknown_pipe_users,
+     "the service fails whenever it is used",
+     "create the account, or put a comment sign before the entry"},
     {.code = NULL},
 };

@@ -182,7 +182,7 @@ def _(s):
     s.pipe("flags=R argv=/bin/cat -o x")
 
 
-@case("pipe-arguments", file="master.cf", line="fax")
+@case("pipe-user", file="master.cf", line="fax")
 def _(s):
     s.pipe("user=nosuchuser argv=/bin/cat -o x")
 
