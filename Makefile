@@ -168,6 +168,7 @@ FUZZ_EXTRA_fuzz_smtp_command := $(filter-out %_test.c %/smtpd.c %/smtpd_standalo
 	%/smtpd_sink.c %/smtpd_drop.c,$(wildcard src/smtpd/*.c))
 FUZZ_EXTRA_fuzz_source := src/postmap/content.c
 FUZZ_EXTRA_fuzz_redis := $(addprefix $(PLUGIN_DIR)/,redis_proto.c redis_query.c)
+FUZZ_EXTRA_fuzz_ldap := $(filter-out %_test.c,$(wildcard $(PLUGIN_DIR)/ldap_*.c))
 .PHONY: fuzz-lib
 fuzz-lib: $(GEN_HDR)
 	@$(MAKE) --no-print-directory CC=clang BUILD=build-fuzz OPT=-O1 \

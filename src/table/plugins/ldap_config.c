@@ -23,37 +23,60 @@ static bool is_url(struct span text)
            span_istarts(text, SPAN_LIT("ldapi://"));
 }
 
-static bool is_host_char(char c)
+static bool has_only(struct span text, const char *others)
 {
-    return ascii_alnum(c) || strchr(".-_:[]%", c);
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_alnum(text.ptr[i]) && (!text.ptr[i] || !strchr(others, text.ptr[i])))
+            return false;
+    return text.len > 0;
+}
+
+/* "[address]" or, with more than one colon, an address: host is the inside, port what
+ * follows. Otherwise a name or an IPv4 address. */
+static bool split_server(struct span server, struct span *host_out,
+                         struct span *port_out)
+{
+    ssize_t first = span_chr(server, ':'), last = span_rchr(server, ':');
+    ssize_t end = span_chr(server, ']');
+
+    *port_out = SPAN_EMPTY;
+    if (server.ptr[0] == '[') {
+        if (end < 0)
+            return false;
+        *host_out = span_skip(span_first(server, (size_t)end), 1);
+        *port_out = span_skip(server, (size_t)end + 1);
+        return has_only(*host_out, ":.%");
+    }
+    if (first != last) {
+        *host_out = server;
+        return has_only(server, ":.%");
+    }
+    *host_out = last < 0 ? server : span_first(server, (size_t)last);
+    if (last >= 0)
+        *port_out = span_skip(server, (size_t)last);
+    return has_only(*host_out, ".-_");
 }
 
 bool ldap_server_uri(struct span server, unsigned port, struct strbuf *out)
 {
+    struct span host, colon_port;
+    uint32_t given = port;
+
     if (server.len == 0 || memchr(server.ptr, '\0', server.len))
         return false;
     if (is_url(server)) {
         strbuf_add_span(out, server);
         return true;
     }
-    for (size_t i = 0; i < server.len; i++)
-        if (!is_host_char(server.ptr[i]))
-            return false;
-    ssize_t colon = span_rchr(server, ':'), bracket = span_rchr(server, ']');
-    uint32_t given = port;
-    struct span host = server;
-    if (bracket < 0 && span_chr(server, ':') != colon) { /* an IPv6 address */
-        strbuf_addf(out, "ldap://[%.*s]:%u", SPAN_ARG(server), port);
-        return true;
-    }
-    if (colon > bracket) {
-        host = span_first(server, (size_t)colon);
-        if (!span_u32(span_skip(server, (size_t)colon + 1), &given))
-            return false;
-    }
-    if (host.len == 0 || given == 0 || given > UINT16_MAX)
+    if (!split_server(server, &host, &colon_port))
         return false;
-    strbuf_addf(out, "ldap://%.*s:%u", SPAN_ARG(host), (unsigned)given);
+    if (colon_port.len > 0 &&
+        (colon_port.ptr[0] != ':' || !span_u32(span_skip(colon_port, 1), &given) ||
+         given == 0 || given > UINT16_MAX))
+        return false;
+    bool is_ipv6 = span_chr(host, ':') >= 0;
+    strbuf_addf(out, "ldap://%s%.*s%s:%u", is_ipv6 ? "[" : "", SPAN_ARG(host),
+                is_ipv6 ? "]" : "", (unsigned)given);
     return true;
 }
 
