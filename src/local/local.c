@@ -68,6 +68,26 @@ static void parse_settings(struct local_agent *agent)
                   "message_size_limit");
 }
 
+/* Who may run commands and write files depends on who owns the alias database, so it is
+ * opened here, with the rights of this service, also where others use proxymap. */
+static const char *without_proxy(struct arena *arena, const char *names)
+{
+    const struct span prefix = SPAN_LIT("proxy:");
+    struct strbuf direct = STRBUF_INIT;
+    struct span rest = span_str(names), name;
+
+    while (table_next_element(&rest, &name)) {
+        while (span_starts(name, prefix))
+            name = span_skip(name, prefix.len);
+        if (direct.len > 0)
+            strbuf_add_str(&direct, ", ");
+        strbuf_add_span(&direct, name);
+    }
+    names = arena_span_str(arena, strbuf_span(&direct));
+    strbuf_free(&direct);
+    return names;
+}
+
 static void pre_jail(struct service *svc)
 {
     struct local_agent *agent = arena_alloc(svc->arena, sizeof *agent);
@@ -79,7 +99,8 @@ static void pre_jail(struct service *svc)
     agent->deliver = deliver_new(cfg, svc->arena, svc->name);
     agent->rewrite = rewrite_client_new(cfg);
     agent->cleanup = cleanup_client_new(cfg);
-    agent->aliases = mail_maps(cfg, "alias_maps", cfg->alias_maps);
+    agent->aliases =
+        mail_maps(cfg, "alias_maps", without_proxy(svc->arena, cfg->alias_maps));
     agent->mailbox_commands =
         mail_maps(cfg, "mailbox_command_maps", cfg->mailbox_command_maps);
     agent->mailbox_transports =
