@@ -207,6 +207,9 @@ def test_hostile_keys_find_their_own_entry_only(ldap):
                            "\\", ";", search_base=f"cn=%s,dc=sub,{SUFFIX}",
                            query_filter="(objectClass=*)", scope="base")
     assert got == {"dave": "dave@box.test"} and not errors
+    got, errors = ldap.ask("dave,dc=sub,dc=example", 'dave+cn="dave",dc=sub,dc=example',
+                           search_base="cn=%s,dc=test", query_filter="(objectClass=*)")
+    assert not got and not errors
 
 
 def test_logging_in(ldap):
