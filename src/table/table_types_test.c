@@ -165,6 +165,36 @@ static void tables_of_tables(void **state)
     assert_null(table_open(NULL, "unionmap:{nosuch:x}", TABLE_READ, 0, &err));
 }
 
+static void random_values(void **state)
+{
+    struct err err;
+    const char *value;
+    bool seen[2] = {false, false};
+
+    (void)state;
+    struct table *table = table_open(NULL, "randmap:{one, two}", TABLE_READ, 0, &err);
+    assert_non_null(table);
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(table_lookup(table, SPAN_LIT("k"), arena, &value, &err),
+                         TABLE_FOUND);
+        assert_true(strcmp(value, "one") == 0 || strcmp(value, "two") == 0);
+        seen[value[0] == 't'] = true;
+    }
+    assert_true(seen[0] && seen[1]);
+    table_close(table);
+    assert_null(table_open(NULL, "randmap:{}", TABLE_READ, 0, &err));
+}
+
+static void debug_answers_as_its_table(void **state)
+{
+    static const struct pair pairs[] = {{"A", "1"}, {"b", NULL}};
+    struct err err;
+
+    (void)state;
+    check("debug:inline:{a=1}", pairs, ARRAY_LEN(pairs));
+    assert_null(table_open(NULL, "debug:nosuch:x", TABLE_READ, 0, &err));
+}
+
 static void kinds_say_how_they_match(void **state)
 {
     static const struct {
@@ -214,6 +244,8 @@ int main(void)
         cmocka_unit_test(networks),
         cmocka_unit_test(users_and_groups),
         cmocka_unit_test(tables_of_tables),
+        cmocka_unit_test(random_values),
+        cmocka_unit_test(debug_answers_as_its_table),
         cmocka_unit_test(kinds_say_how_they_match),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
