@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "postfix/check.h"
@@ -298,17 +299,17 @@ static void unknown_hosts(struct check *check)
 
 static void no_ipv6(struct check *check)
 {
-    int fd;
+    struct net_interface *list = NULL;
+    size_t count = net_interfaces(&list);
+    bool found = false;
 
-    if (protocol(check, "ipv4") || !protocol(check, "ipv6"))
-        return;
-    fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        check_found(check, at_main(check, "inet_protocols"),
-                    "inet_protocols is ipv6 only, but this host has no IPv6: %s",
-                    strerror(errno));
-    else
-        close(fd);
+    for (size_t i = 0; i < count; i++)
+        found = found || list[i].addr.sa.sa_family == AF_INET6;
+    free(list);
+    if (!found && !protocol(check, "ipv4") && protocol(check, "ipv6"))
+        check_found(
+            check, at_main(check, "inet_protocols"),
+            "inet_protocols is ipv6 only, but no interface has an IPv6 address");
 }
 
 static void no_protocols(struct check *check)
