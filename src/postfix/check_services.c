@@ -261,11 +261,19 @@ static void missing_transport(struct check *check)
 
 /* -- the log -- */
 
+static const struct master_entry *find_postlog(const struct check *check)
+{
+    const struct master_entry *entry =
+        find_entry(check, check->cfg->postlog_service_name, SERVICE_UNIX_DGRAM);
+
+    return entry && !entry_is_off(check, entry) ? entry : NULL;
+}
+
 static void log_file(struct check *check)
 {
     const struct config *cfg = check->cfg;
 
-    if (cfg->maillog_file[0] && !service_log_file_allowed(cfg))
+    if (cfg->maillog_file[0] && find_postlog(check) && !service_log_file_allowed(cfg))
         check_found(check, at_main(check, "maillog_file"),
                     "maillog_file \"%s\" is not below one of maillog_file_prefixes "
                     "\"%s\"",
@@ -276,13 +284,11 @@ static void log_service(struct check *check)
 {
     const struct config *cfg = check->cfg;
 
-    if (!cfg->maillog_file[0] || !check->mcf ||
-        find_entry(check, cfg->postlog_service_name, SERVICE_UNIX_DGRAM))
-        return;
-    check_found(check, at_main(check, "maillog_file"),
-                "maillog_file is set, but %s has no service \"%s unix-dgram ... "
-                "postlogd\" to write it",
-                check->master_cf, cfg->postlog_service_name);
+    if (cfg->maillog_file[0] && check->mcf && !find_postlog(check))
+        check_found(check, at_main(check, "maillog_file"),
+                    "maillog_file is set, but %s has no service \"%s unix-dgram ... "
+                    "postlogd\" to write it",
+                    check->master_cf, cfg->postlog_service_name);
 }
 
 /* -- pipe -- */
