@@ -46,6 +46,8 @@ ENTRIES = [
     ("ou=mail", "badurl", "mailacceptinggeneralid: badurl@x.test|memberurl: no dn, no url"),
     ("ou=mail", "final", "mailacceptinggeneralid: final@x.test|maildrop: not@this.test|"
      f"final: end@x.test|memberdn: cn=bob,ou=mail,{SUFFIX}"),
+    ("ou=mail", "huge", "mailacceptinggeneralid: huge@x.test|maildrop: huge@own.test|"
+     f"memberdn;range=0-1499: cn=bob,ou=mail,{SUFFIX}"),
     ("ou=mail", "odd", "mailacceptinggeneralid: o(d*d)\\\\@x.test|maildrop: odd@box.test"),
     ("ou=closed", "carol", "mailacceptinggeneralid: carol@x.test|maildrop: carol@box.test"),
     ("ou=mail", "deep", "mailacceptinggeneralid: deep@x.test|maildrop: deep@box.test"),
@@ -166,6 +168,9 @@ def test_where_to_search(ldap):
                            "dave@x,dc=sub", "dave@sub,dc=example", "dave@\u00e9.test",
                            search_base=f"dc=%d,{SUFFIX}")
     assert got == {"dave@sub": "dave@box.test"} and not errors
+    assert ldap.one("dave@sub.test", search_base="dc=%2,dc=example,dc=%1",
+                    query_filter="(&(objectClass=mailThing)\n   (|(cn=x)(cn=%u) ))") == \
+        "dave@box.test"
     # A base that is always the same and is not there is a mistake, and no mail bounces.
     assert "No such object" in ldap.trouble("dave@sub", search_base=f"ou=gone,{SUFFIX}")
     assert "Invalid DN syntax" in ldap.trouble("dave@sub", search_base="not a dn")
@@ -191,6 +196,9 @@ def test_groups(ldap):
             ldap.trouble("group@x.test", recursion_limit=limit, **group)
     assert ldap.one("group@x.test", recursion_limit=3, **group)
     assert "Expansion limit exceeded" in ldap.trouble("group@x.test", expansion_limit=2, **group)
+    # As Active Directory has large groups.
+    assert "has more values of memberdn;range=0-1499" in ldap.trouble(
+        "huge@x.test", result_attribute="", leaf_result_attribute="maildrop", **group)
     url = {"special_result_attribute": "memberurl"}
     assert ldap.one("byurl@x.test", **url) == "a@one.test,b@two.test,bob@box.test"
     assert "Invalid DN syntax" in ldap.trouble("badurl@x.test", **url)

@@ -166,8 +166,6 @@ static enum table_status ldap_table_lookup(struct table *table, struct span key,
                                               .value = value}};
         bool answered = conn_pool_run(lt->pool, use_session, &question, err);
         status = answered ? question.query.status : TABLE_RETRY;
-        if (status == TABLE_RETRY)
-            err_prefix(err, "%s", lt->table.full_name);
     }
     strbuf_free(&base);
     strbuf_free(&filter);

@@ -142,7 +142,23 @@ static const struct place *place_of(struct run *run, LDAPMessage *entry,
     return made;
 }
 
-/* Append the steps of an entry, in the order in which it holds its attributes. */
+/* Active Directory gives a part of many values under another name: with that part alone
+ * a group would lose members, or look like a leaf. */
+static bool is_part(const struct ldap_config *config, const char *name)
+{
+    const char *options = strchr(name, ';');
+
+    if (!options || strncasecmp(options, ";range=", 7) != 0)
+        return false;
+    struct span bare = span_of(name, (size_t)(options - name));
+    for (size_t i = 0; i < config->attribute_count; i++)
+        if (span_ieq_str(bare, config->attributes[i].name))
+            return true;
+    return false;
+}
+
+/* Append the steps of an entry, in the order in which it holds its attributes. Returns
+ * the new end, or NULL with err. */
 static struct step **add_entry(struct run *run, struct step **end, LDAPMessage *entry,
                                const struct place *outer)
 {
@@ -161,7 +177,14 @@ static struct step **add_entry(struct run *run, struct step **end, LDAPMessage *
             (attribute->role != LDAP_ROLE_LEAF || leaf))
             end = add_values(run, end, entry, name,
                              attribute->role != LDAP_ROLE_SPECIAL, place);
+        if (is_part(config, name)) {
+            err_set(run->err, "%s has more values of %s than the server gives",
+                    place->dn, name);
+            end = NULL;
+        }
         ldap_memfree(name);
+        if (!end)
+            break;
     }
     ber_free(position, 0);
     return end;
@@ -219,12 +242,14 @@ static bool search_at(struct run *run, const struct place *outer, const char *ba
     free(attributes);
     if (run->rc != LDAP_SUCCESS)
         return nothing_there(run, outer);
-    for (LDAPMessage *entry = ldap_first_entry(run->ld, found); entry;
+    for (LDAPMessage *entry = ldap_first_entry(run->ld, found); entry && end;
          entry = ldap_next_entry(run->ld, entry))
         end = add_entry(run, end, entry, outer);
+    ldap_msgfree(found);
+    if (!end)
+        return false;
     *end = run->steps;
     run->steps = first;
-    ldap_msgfree(found);
     return true;
 }
 

@@ -20,6 +20,7 @@ CONFIG = """
 include {schema}/core.schema
 include {schema}/cosine.schema
 {modules}
+attributeoptions range=
 attributetype ( 1.1.2.1 NAME 'mailacceptinggeneralid' {string} )
 attributetype ( 1.1.2.2 NAME 'maildrop' {string} )
 attributetype ( 1.1.2.3 NAME 'mailbox' {string} )
