@@ -74,10 +74,10 @@ static ber_slen_t layer_write(Sockbuf_IO_Desc *layer, void *from, ber_len_t size
     return count;
 }
 
-static Sockbuf_IO layer_ops = {.sbi_setup = layer_setup,
-                               .sbi_ctrl = layer_ctrl,
-                               .sbi_read = layer_read,
-                               .sbi_write = layer_write};
+static const Sockbuf_IO layer_ops = {.sbi_setup = layer_setup,
+                                     .sbi_ctrl = layer_ctrl,
+                                     .sbi_read = layer_read,
+                                     .sbi_write = layer_write};
 
 /* -- the library's callbacks -- */
 
@@ -91,7 +91,7 @@ static int socket_added(LDAP *ld UNUSED, Sockbuf *sb, LDAPURLDesc *server UNUSED
     if (ber_sockbuf_ctrl(sb, LBER_SB_OPT_GET_FD, &fd) != 1 ||
         fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
         return LDAP_LOCAL_ERROR;
-    return ber_sockbuf_add_io(sb, &layer_ops, LEVEL, callback->lc_arg) < 0
+    return ber_sockbuf_add_io(sb, (Sockbuf_IO *)&layer_ops, LEVEL, callback->lc_arg) < 0
                ? LDAP_NO_MEMORY
                : LDAP_SUCCESS;
 }
