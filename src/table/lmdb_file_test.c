@@ -299,6 +299,31 @@ static void bit_flips_are_survived(void **state)
     }
 }
 
+/* Then the file ends before the page that is the last one by its meta page. */
+static void a_large_value_given_up_at_once_is_no_damage(void **state)
+{
+    static char large[50000];
+    struct err err;
+
+    (void)state;
+    memset(large, 'l', sizeof large - 1);
+    struct table *table = open_table("short", TABLE_WRITE, TABLE_REPLACE_DUP);
+    for (int i = 0; i < 6; i++) /* there are free pages */
+        assert_true(put(table, 1, "one"));
+    assert_true(table_lock(table, &err));
+    assert_true(put(table, 2, "two"));
+    assert_true(put(table, 3, large));
+    assert_int_equal(table_delete(table, SPAN_LIT("key-3"), &err), TABLE_FOUND);
+    assert_true(table_unlock(table, &err));
+    struct table *reader = open_table("short", TABLE_READ, 0);
+    must_hold(reader, 2, "two");
+    must_hold(table, 1, "one");
+    assert_true(put(table, 3, "three"));
+    must_hold(reader, 3, "three");
+    table_close(reader);
+    table_close(table);
+}
+
 static void a_vanished_file_means_retry(void **state)
 {
     const char *value;
@@ -618,6 +643,7 @@ int main(void)
         cmocka_unit_test(truncation_is_survived),
         cmocka_unit_test(truncation_under_readers_is_survived),
         cmocka_unit_test(bit_flips_are_survived),
+        cmocka_unit_test(a_large_value_given_up_at_once_is_no_damage),
         cmocka_unit_test(a_vanished_file_means_retry),
         cmocka_unit_test(a_full_disk_keeps_what_was_there),
         cmocka_unit_test(nothing_of_the_heap_reaches_the_disk),

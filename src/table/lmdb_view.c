@@ -107,13 +107,14 @@ static bool adopt_meta(struct lmdb_view *view, const struct meta_page metas[2])
 
 size_t lmdb_view_file_size(const struct lmdb_view *view)
 {
-    return (view->last_page + 1) * view->page_size;
+    return view->file_size;
 }
 
 /* More than the file has, so that it may grow for a while: address space only. */
 static bool map_file(struct lmdb_view *view, int fd)
 {
-    size_t need = lmdb_view_file_size(view), size = need + need / 2 + MAP_SLACK;
+    size_t need = (view->last_page + 1) * view->page_size,
+           size = need + need / 2 + MAP_SLACK;
     void *map;
 
     if (view->map && view->map_size >= need)
@@ -156,8 +157,12 @@ static enum view_status adopt(struct lmdb_view *view, int fd,
         return failed(VIEW_DAMAGED, path, "the file is damaged, or no LMDB table", err);
     if (fstat(fd, &st) < 0)
         return failed(VIEW_RETRY, path, strerror(errno), err);
-    if ((uintmax_t)st.st_size < lmdb_view_file_size(view))
+    /* A page that was taken and given back by one transaction may never have been
+     * written, so the file need not reach to its last page. */
+    if ((uintmax_t)st.st_size < view->used * view->page_size ||
+        (uintmax_t)st.st_size < view->file_size)
         return failed(VIEW_RETRY, path, "the file has been cut off", err);
+    view->file_size = (size_t)st.st_size;
     if (!map_file(view, fd))
         return failed(VIEW_RETRY, path, strerror(errno), err);
     return VIEW_OK;

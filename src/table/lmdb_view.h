@@ -39,7 +39,8 @@ struct lmdb_view {
     size_t map_size;
     size_t page_size;
     size_t txnid[2];  /* of both meta pages, when they were read */
-    size_t last_page; /* highest page number in use */
+    size_t last_page; /* highest page number that was ever in use */
+    size_t file_size; /* when the meta pages were read */
     size_t used;      /* pages that the trees say they have */
     struct lmdb_tree data, free_list;
 };
@@ -59,7 +60,7 @@ void lmdb_view_close(struct lmdb_view *view);
 enum view_status lmdb_view_refresh(struct lmdb_view *view, int fd, const char *path,
                                    struct err *err);
 bool lmdb_view_is_current(const struct lmdb_view *view);
-/* Bytes that the file must have. */
+/* Bytes that the file must have: it never becomes shorter. */
 size_t lmdb_view_file_size(const struct lmdb_view *view);
 
 /* Values are borrowed from the map. */
