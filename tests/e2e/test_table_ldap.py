@@ -278,6 +278,7 @@ def test_tls(ldap):
         named = {k: v.replace("127.0.0.1", "127.0.0.2") for k, v in way.items()}
         assert what in ldap.trouble("bob@x.test", **{"server_host": f"127.0.0.2:{ldap.server.port}",
                                                      **named, **trust})  # another name
+    assert ldap.one("bob@x.test", **ldaps, **start, **trust) == "bob@box.test"  # already
     # Trust does not matter where nothing is encrypted.
     assert ldap.one("bob@x.test", start_tls="no", **other) == "bob@box.test"
 

@@ -214,17 +214,19 @@ static const char *begin(const struct ldap_config *config, struct ldap_session *
                          const char *uri, int *rc_out)
 {
     LDAP *ld = session->ld;
+    bool is_ldaps = strncasecmp(uri, "ldaps:", 6) == 0;
 
     if ((*rc_out = set_options(config, ld)) != LDAP_SUCCESS)
         return "cannot set options";
-    if ((config->start_tls || strncasecmp(uri, "ldaps:", 6) == 0) &&
+    if ((config->start_tls || is_ldaps) &&
         (*rc_out = set_tls_options(config, ld)) != LDAP_SUCCESS)
         return "cannot set TLS options";
 #if LDAP_VENDOR_VERSION >= 20500 /* otherwise the first request connects */
     if ((*rc_out = ldap_connect(ld)) != LDAP_SUCCESS)
         return "cannot connect";
 #endif
-    if (config->start_tls && (*rc_out = start_tls(session)) != LDAP_SUCCESS)
+    if (config->start_tls && !is_ldaps &&
+        (*rc_out = start_tls(session)) != LDAP_SUCCESS)
         return "cannot start TLS";
     if ((*rc_out = authenticate(config, session)) != LDAP_SUCCESS)
         return "cannot bind";
