@@ -7,16 +7,19 @@ struct node {
     const struct lmdb_node *head;
     const char *key, *data; /* data: behind the key */
     size_t room;            /* from data to the end of the page */
+    size_t key_len;         /* read once: a writer may reuse the page meanwhile */
 };
 
 static struct span node_key(const struct node *node)
 {
-    return span_of(node->key, node->head->key_size);
+    return span_of(node->key, node->key_len);
 }
 
 static size_t node_data_size(const struct node *node)
 {
-    return node->head->low | (size_t)node->head->high << 16;
+    const volatile struct lmdb_node *head = node->head; /* once */
+
+    return head->low | (size_t)head->high << 16;
 }
 
 static size_t node_child(const struct node *node)
@@ -67,10 +70,11 @@ static inline bool get_node(const struct lmdb_view *view, const struct lmdb_page
     node->head = (const struct lmdb_node *)(const void *)((const char *)page + offset);
     node->key = (const char *)(node->head + 1);
     room = view->page_size - offset - sizeof(*node->head);
-    if (node->head->key_size > room)
+    node->key_len = *(const volatile uint16_t *)&node->head->key_size;
+    if (node->key_len > room)
         return false;
-    node->data = node->key + node->head->key_size;
-    node->room = room - node->head->key_size;
+    node->data = node->key + node->key_len;
+    node->room = room - node->key_len;
     return true;
 }
 
@@ -153,9 +157,10 @@ static bool node_value(const struct lmdb_view *view, const struct lmdb_tree *tre
 {
     if (node->head->flags == LMDB_BIG)
         return big_value(view, tree->overflow, node, value_out);
-    if (node->head->flags != 0 || node_data_size(node) > node->room)
+    size_t size = node_data_size(node);
+    if (node->head->flags != 0 || size > node->room)
         return false;
-    *value_out = span_of(node->data, node_data_size(node));
+    *value_out = span_of(node->data, size);
     return true;
 }
 
