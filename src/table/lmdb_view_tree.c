@@ -3,11 +3,24 @@
 
 #define STEPS_A_PAGE 8
 
+/* A writer may reuse a page while it is being read, which is found out afterwards:
+ * until then each number in it is read once, checked, and used from here. */
+static inline size_t once(const uint16_t *at)
+{
+    return *(const volatile uint16_t *)at;
+}
+
+/* A branch or a leaf. */
+struct tree_page {
+    const struct lmdb_page *at;
+    size_t count, upper; /* nodes; where they begin */
+};
+
 struct node {
     const struct lmdb_node *head;
     const char *key, *data; /* data: behind the key */
     size_t room;            /* from data to the end of the page */
-    size_t key_len;         /* read once: a writer may reuse the page meanwhile */
+    size_t key_len;
 };
 
 static struct span node_key(const struct node *node)
@@ -17,16 +30,14 @@ static struct span node_key(const struct node *node)
 
 static size_t node_data_size(const struct node *node)
 {
-    const volatile struct lmdb_node *head = node->head; /* once */
-
-    return head->low | (size_t)head->high << 16;
+    return once(&node->head->low) | once(&node->head->high) << 16;
 }
 
 static size_t node_child(const struct node *node)
 {
     size_t number = node_data_size(node);
 
-    return sizeof(size_t) > 4 ? number | (size_t)node->head->flags << 16 << 16 : number;
+    return sizeof(size_t) > 4 ? number | once(&node->head->flags) << 16 << 16 : number;
 }
 
 /* NULL: the file has no such page, or it is something else. */
@@ -40,37 +51,37 @@ static const struct lmdb_page *get_page(const struct lmdb_view *view, size_t num
     return page->number == number && page->flags == flags ? page : NULL;
 }
 
-static size_t key_count(const struct lmdb_page *page)
+/* With at least one node, and room for what it says it has. */
+static bool get_tree_page(const struct lmdb_view *view, size_t number, bool is_leaf,
+                          struct tree_page *page)
 {
-    return (page->lower - sizeof(*page)) / sizeof(uint16_t);
+    page->at = get_page(view, number, is_leaf ? LMDB_LEAF : LMDB_BRANCH);
+    if (!page->at)
+        return false;
+    size_t lower = once(&page->at->lower), head = sizeof(*page->at);
+    page->upper = once(&page->at->upper);
+    if (lower < head + sizeof(uint16_t) || lower % 2 || lower > page->upper ||
+        page->upper > view->page_size)
+        return false;
+    page->count = (lower - head) / sizeof(uint16_t);
+    return true;
 }
 
-/* A branch or a leaf, with at least one node, and room for what it says it has. */
-static const struct lmdb_page *get_tree_page(const struct lmdb_view *view,
-                                             size_t number, bool is_leaf)
-{
-    const struct lmdb_page *page =
-        get_page(view, number, is_leaf ? LMDB_LEAF : LMDB_BRANCH);
-
-    if (!page || page->lower < sizeof(*page) + sizeof(uint16_t) || page->lower % 2 ||
-        page->lower > page->upper || page->upper > view->page_size)
-        return NULL;
-    return page;
-}
-
-static inline bool get_node(const struct lmdb_view *view, const struct lmdb_page *page,
+/* index: below the count of the page. */
+static inline bool get_node(const struct lmdb_view *view, const struct tree_page *page,
                             size_t index, struct node *node)
 {
-    const uint16_t *offsets = (const uint16_t *)(page + 1);
-    size_t offset = offsets[index], room;
+    const uint16_t *offsets = (const uint16_t *)(page->at + 1);
+    size_t offset = once(&offsets[index]), room;
 
     if (offset < page->upper || offset % 2 ||
         offset + sizeof(*node->head) > view->page_size)
         return false;
-    node->head = (const struct lmdb_node *)(const void *)((const char *)page + offset);
+    node->head =
+        (const struct lmdb_node *)(const void *)((const char *)page->at + offset);
     node->key = (const char *)(node->head + 1);
     room = view->page_size - offset - sizeof(*node->head);
-    node->key_len = *(const volatile uint16_t *)&node->head->key_size;
+    node->key_len = once(&node->head->key_size);
     if (node->key_len > room)
         return false;
     node->data = node->key + node->key_len;
@@ -103,10 +114,10 @@ static inline int compare(struct span a, struct span b)
 
 /* The first node with a key that is not before key: of a leaf 0 .. count; of a branch,
  * whose first key is below all others, the child that may hold key. */
-static bool search(const struct lmdb_view *view, const struct lmdb_page *page,
+static bool search(const struct lmdb_view *view, const struct tree_page *page,
                    bool is_leaf, struct span key, size_t *index_out, bool *exact_out)
 {
-    size_t low = is_leaf ? 0 : 1, high = key_count(page);
+    size_t low = is_leaf ? 0 : 1, high = page->count;
     struct node node;
 
     *exact_out = false;
@@ -155,10 +166,11 @@ static bool big_value(const struct lmdb_view *view, size_t overflow,
 static bool node_value(const struct lmdb_view *view, const struct lmdb_tree *tree,
                        const struct node *node, struct span *value_out)
 {
-    if (node->head->flags == LMDB_BIG)
+    size_t flags = once(&node->head->flags), size = node_data_size(node);
+
+    if (flags == LMDB_BIG)
         return big_value(view, tree->overflow, node, value_out);
-    size_t size = node_data_size(node);
-    if (node->head->flags != 0 || size > node->room)
+    if (flags != 0 || size > node->room)
         return false;
     *value_out = span_of(node->data, size);
     return true;
@@ -168,6 +180,7 @@ enum view_status lmdb_view_find(const struct lmdb_view *view, struct span key,
                                 struct span *value_out)
 {
     size_t number = view->data.root, index;
+    struct tree_page page;
     struct node node;
     bool exact;
 
@@ -175,12 +188,12 @@ enum view_status lmdb_view_find(const struct lmdb_view *view, struct span key,
         return VIEW_NONE;
     for (unsigned level = 1; level <= view->data.depth; level++) {
         bool is_leaf = level == view->data.depth;
-        const struct lmdb_page *page = get_tree_page(view, number, is_leaf);
-        if (!page || !search(view, page, is_leaf, key, &index, &exact))
+        if (!get_tree_page(view, number, is_leaf, &page) ||
+            !search(view, &page, is_leaf, key, &index, &exact))
             return VIEW_DAMAGED;
         if (is_leaf && !exact)
             return VIEW_NONE;
-        if (!get_node(view, page, index, &node))
+        if (!get_node(view, &page, index, &node))
             return VIEW_DAMAGED;
         if (is_leaf)
             return node_value(view, &view->data, &node, value_out) ? VIEW_OK
@@ -196,7 +209,7 @@ enum view_status lmdb_view_find(const struct lmdb_view *view, struct span key,
 struct path {
     const struct lmdb_view *view;
     const struct lmdb_tree *tree;
-    const struct lmdb_page *pages[LMDB_DEPTH_MAX];
+    struct tree_page pages[LMDB_DEPTH_MAX];
     size_t index[LMDB_DEPTH_MAX];
 };
 
@@ -208,10 +221,9 @@ static bool descend(struct path *path, unsigned level, size_t number, struct spa
 
     for (;; level++) {
         bool is_leaf = level + 1 == path->tree->depth;
-        const struct lmdb_page *page = get_tree_page(path->view, number, is_leaf);
-        if (!page)
+        struct tree_page *page = &path->pages[level];
+        if (!get_tree_page(path->view, number, is_leaf, page))
             return false;
-        path->pages[level] = page;
         path->index[level] = 0;
         if (key.ptr &&
             !search(path->view, page, is_leaf, key, &path->index[level], &exact))
@@ -243,9 +255,9 @@ static enum view_status next_leaf(struct path *path)
 
     while (level > 0) {
         level--;
-        if (++path->index[level] >= key_count(path->pages[level]))
+        if (++path->index[level] >= path->pages[level].count)
             continue;
-        if (!get_node(path->view, path->pages[level], path->index[level], &node) ||
+        if (!get_node(path->view, &path->pages[level], path->index[level], &node) ||
             !descend(path, level + 1, node_child(&node), SPAN_EMPTY))
             return VIEW_DAMAGED;
         return VIEW_OK;
@@ -258,12 +270,12 @@ static enum view_status settle(struct path *path, struct node *node)
 {
     unsigned leaf = path->tree->depth - 1;
 
-    if (path->index[leaf] >= key_count(path->pages[leaf])) {
+    if (path->index[leaf] >= path->pages[leaf].count) {
         enum view_status status = next_leaf(path);
         if (status != VIEW_OK)
             return status;
     }
-    return get_node(path->view, path->pages[leaf], path->index[leaf], node)
+    return get_node(path->view, &path->pages[leaf], path->index[leaf], node)
                ? VIEW_OK
                : VIEW_DAMAGED;
 }
@@ -295,14 +307,14 @@ enum view_status lmdb_view_next(const struct lmdb_view *view, struct span after,
 
 static bool page_is_sound(const struct lmdb_view *view, size_t number, bool is_leaf)
 {
-    const struct lmdb_page *page = get_tree_page(view, number, is_leaf);
     struct span value, before = SPAN_EMPTY;
+    struct tree_page page;
     struct node node;
 
-    if (!page)
+    if (!get_tree_page(view, number, is_leaf, &page))
         return false;
-    for (size_t i = 0; i < key_count(page); i++) {
-        if (!get_node(view, page, i, &node))
+    for (size_t i = 0; i < page.count; i++) {
+        if (!get_node(view, &page, i, &node))
             return false;
         if (is_leaf ? !node_value(view, &view->data, &node, &value)
                     : node_child(&node) < 2 || node_child(&node) > view->last_page)
@@ -318,8 +330,8 @@ static bool child_is_sound(const struct path *path, unsigned level, size_t index
 {
     struct node node;
 
-    return index >= key_count(path->pages[level]) || /* -1 as well */
-           (get_node(path->view, path->pages[level], index, &node) &&
+    return index >= path->pages[level].count || /* -1 as well */
+           (get_node(path->view, &path->pages[level], index, &node) &&
             page_is_sound(path->view, node_child(&node),
                           level + 2 == path->tree->depth));
 }
