@@ -68,7 +68,7 @@ def test_smtp_reply_comes_after_the_syncs(gatepost, sink):
         client.mail("a@client.test", "b@far.test", MESSAGE)
         client.quit()
     m.wait_empty()
-    pids = [*m.daemons("cleanup"), *m.daemons("smtpd")]
+    pids = [m.master_pid(), *m.daemons("cleanup"), *m.daemons("smtpd")]
     trace = Trace(m, pids)
     trace.wait_attached(pids)
     with m.smtp() as client:

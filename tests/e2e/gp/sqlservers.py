@@ -110,12 +110,13 @@ class MariaDb(Server):
         super().__init__(folder)
         self.socket = f"{folder}/sock"
         self.run(["mariadb-install-db", "--no-defaults", f"--datadir={folder}/data",
-                  "--auth-root-authentication-method=normal", "--skip-test-db"])
+                  f"--tmpdir={folder}", "--auth-root-authentication-method=normal",
+                  "--skip-test-db"])  # others remove what is in a shared tmpdir
 
     def command(self):
         d = self.dir
         return [shutil.which("mariadbd"), "--no-defaults", f"--datadir={d}/data",
-                f"--socket={d}/sock", f"--pid-file={d}/pid", f"--port={self.port}",
+                f"--tmpdir={d}", f"--socket={d}/sock", f"--pid-file={d}/pid", f"--port={self.port}",
                 "--bind-address=127.0.0.1", f"--ssl-ca={d}/ca.pem",
                 f"--ssl-cert={d}/server.pem", f"--ssl-key={d}/server.key",
                 "--innodb-buffer-pool-size=8M", "--innodb-flush-log-at-trx-commit=0",
