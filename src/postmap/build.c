@@ -41,6 +41,32 @@ static void add_entry(const struct postmap *pm, struct table *table,
     strbuf_free(&content);
 }
 
+/* "192.0.2.0/24" */
+static bool is_network(struct span key)
+{
+    ssize_t slash = span_chr(key, '/');
+
+    for (size_t i = 0; i < key.len; i++)
+        if (!ascii_digit(key.ptr[i]) && key.ptr[i] != '.' && (ssize_t)i != slash)
+            return false;
+    return slash > 0;
+}
+
+/* No program asks for these; the entry is kept, as the operator wants it. */
+static void warn_if_useless(const struct source *src, struct span key)
+{
+    ssize_t at = span_rchr(key, '@');
+    const char *why = NULL;
+
+    if (at >= 0 && (size_t)at + 2 < key.len && key.ptr[key.len - 1] == '.')
+        why = "the domain of an address is looked up without a dot at the end";
+    else if (is_network(key))
+        why = "networks with a prefix length need a table of type cidr";
+    if (why)
+        msg_warn("%s, line %d: key \"%.*s\" can never match: %s", src->path, src->line,
+                 SPAN_ARG(key), why);
+}
+
 static void add_all(const struct postmap *pm, struct table *table, const char *path,
                     struct span text)
 {
@@ -49,8 +75,11 @@ static void add_all(const struct postmap *pm, struct table *table, const char *p
 
     source_entries_init(&entries, path, text, pm->is_alias ? SOURCE_ALIAS : SOURCE_MAP,
                         pm->check_utf8);
-    while (source_entries_next(&entries, &key, &value))
+    while (source_entries_next(&entries, &key, &value)) {
+        if (!pm->is_alias)
+            warn_if_useless(&entries.src, key);
         add_entry(pm, table, &entries.src, key, value);
+    }
     source_entries_free(&entries);
 }
 
@@ -89,6 +118,8 @@ static void add_all_sorted(const struct postmap *pm, struct table *table,
     source_entries_init(&entries, path, text, pm->is_alias ? SOURCE_ALIAS : SOURCE_MAP,
                         pm->check_utf8);
     while (source_entries_next(&entries, &key, &value)) {
+        if (!pm->is_alias)
+            warn_if_useless(&entries.src, key);
         if (!(pm->flags & TABLE_NO_FOLD))
             key = fold_key(key, pm->check_utf8, &folded);
         sorted_add(&all, text, key, value);

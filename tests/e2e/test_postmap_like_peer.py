@@ -18,6 +18,7 @@ KNOWN_COMMANDS = [
     r"^post\w+ lmdb:dir ",          # a directory is no source
 ]
 KNOWN_TEXTS = [
+    (rb"(?m)^.* can never match: .*\n", b""),  # a warning of ours
     (rb"(?m)^YP_(LAST_MODIFIED|MASTER_NAME):?\t.*\n", b""),  # only in NIS builds
     (rb"\[-\w+\] \[-c config_dir\]", b"[options]"),         # -j came later
     (rb"\. Is the postfix-\w+ package installed\?", b""),
@@ -262,6 +263,15 @@ def test_index_takes_owner_and_read_permissions_of_the_source(pair):
             results.append((st.st_uid, st.st_gid, oct(stat.S_IMODE(st.st_mode))))
         found.append(results)
     assert found[0] == found[1]
+
+
+def test_keys_that_can_never_match(gatepost):
+    m = gatepost(start=False)
+    m.table("t", "a@b.test x\n# c\na@b.test. x\n192.0.2 y\n192.0.2.0/24 y\n@. z\n", "texthash")
+    done = m.run("postmap", f"lmdb:{m.etc}/t")
+    lines = [line.split(", line ")[1].split(":")[0] for line in done.stderr.splitlines()]
+    assert lines == ['3', '5'] and done.stderr.count("can never match") == 2, done.stderr
+    assert m.run("postmap", "-q", "192.0.2.0/24", f"lmdb:{m.etc}/t").stdout == "y\n"
 
 
 def test_json_lines(gatepost):
