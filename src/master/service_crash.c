@@ -146,7 +146,7 @@ static void on_crash(int signo)
     raise(signo); /* the handler is reset: this ends the process, with a core */
 }
 
-static void install_handlers(void)
+static UNUSED void install_handlers(void)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     struct sigaction action = {.sa_handler = on_crash,
