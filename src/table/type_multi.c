@@ -65,23 +65,10 @@ static bool list_text(const struct table *table, struct span *inside_out)
     return depth == 0 && table_next_element(&probe, &element);
 }
 
-static bool need_read_mode(const struct table *table, struct err *err)
-{
-    return table->mode == TABLE_READ ||
-           err_set(err, "%s map requires O_RDONLY access mode", table->full_name);
-}
-
 static bool multi_open(struct table *table, struct err *err)
 {
     struct span rest, name;
 
-    if (!table->name[0])
-        return err_set(err,
-                       "open dictionary: expecting \"type:name\" form instead of "
-                       "\"%s\"",
-                       table->full_name);
-    if (!need_read_mode(table, err))
-        return false;
     if (!list_text(table, &rest))
         return bad_syntax(table, "type:name", err);
     while (table_next_element(&rest, &name)) {
@@ -164,13 +151,6 @@ static bool random_open(struct table *table, struct err *err)
     struct random_map *random = (struct random_map *)table;
     struct span rest, value;
 
-    if (!table->name[0])
-        return err_set(err,
-                       "open dictionary: expecting \"type:name\" form instead of "
-                       "\"%s\"",
-                       table->full_name);
-    if (!need_read_mode(table, err))
-        return false;
     if (!list_text(table, &rest))
         return bad_syntax(table, "value", err);
     while (table_next_element(&rest, &value)) {
